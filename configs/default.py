@@ -1,0 +1,105 @@
+"""Every key of every config, with what it means. Other configs start from this one and override.
+
+Nothing else in the project holds a default: a key that isn't here is an error. Sizes are those of the paper's base
+model (Table 1) and its pre-training (sections 3.2 to 3.4).
+"""
+
+from ml_collections import ConfigDict, config_dict
+
+
+def get_config() -> ConfigDict:
+    c = ConfigDict()
+    c.name = "toto"  # what reports call the run
+    c.seed = 0  # of parameters, data order, dropout-like noise and sampling
+    c.task = "next_token"  # what is learned: "next_token" (a Toto) or "dvae" (a tokenizer)
+
+    c.data = ConfigDict()
+    c.data.media = ""  # a folder or a list of videos and images, "synthetic", or "" when shards exist already
+    c.data.labels = "none"  # "folder": the name of a file's folder is its class; "none"
+    c.data.shards = ""  # folder of <source>/<split> shards; "" means <workdir>/shards
+    c.data.mixture = ConfigDict({"media": 1})  # source -> whole-number weight in every batch
+    c.data.workers = 0  # processes that read shards; threads are faster for token shards, so 0
+    c.data.prefetch = 2  # batches kept ready on the devices
+
+    c.clips = ConfigDict()  # how clips are cut from media (paper section 3.4)
+    c.clips.size = 128  # pixels: the shortest side becomes this, then a random square crop
+    c.clips.frames = 16  # of a clip; images are put together by as many
+    c.clips.stride = 4  # every 4th frame
+    c.clips.per_video = 1  # clips cut from one video
+    c.clips.validation_percent = 2.0  # of the files, chosen by a hash of their names, held out
+    c.clips.files_per_shard = 256  # inputs that become one shard: the unit of restart
+    c.clips.encode_batch = 8  # clips tokenized at once
+    c.clips.max_pixels = 64_000_000  # of one frame; larger is rejected before it is decoded
+    c.clips.synthetic_clips = 1024  # rendered when media is "synthetic"
+
+    c.tokenizer = ConfigDict()
+    c.tokenizer.kind = "dvae"  # "dvae", or "pixels" for shards of raw frames
+    c.tokenizer.path = ""  # folder of a saved tokenizer; "" means <workdir>/tokenizer
+    c.tokenizer.codebook_size = 8192
+    c.tokenizer.width = 256  # channels of the encoder's first group
+    c.tokenizer.decoder_stem = 128  # channels that a code becomes in the decoder
+    c.tokenizer.halvings = 3  # a code is 2**halvings pixels wide
+    c.tokenizer.blocks = 2  # residual blocks of a group
+    # None, or the whole config of the run that trains the tokenizer when none is saved yet.
+    c.tokenizer.training = config_dict.placeholder(ConfigDict)
+
+    c.model = ConfigDict()
+    c.model.kind = "llama"
+    c.model.layers = 12
+    c.model.d_model = 768
+    c.model.heads = 12
+    c.model.kv_heads = 12  # fewer than heads: grouped-query attention
+    c.model.head_dim = 64
+    c.model.d_ff = 3072
+    c.model.rope_base = 10_000.0
+    c.model.norm_eps = 1e-6
+    c.model.init_std = 0.02
+    c.model.tied_head = False  # share the embedding with the output head
+    c.model.vocabulary_multiple = 128  # the vocabulary is padded up to a multiple of this
+    c.model.dtype = "bfloat16"  # of the computation; parameters and moments stay float32
+    c.model.remat = "none"  # what the backward pass computes again: "none", "dots", "full"
+    c.model.scan_unroll = 1  # layers per scan step: 1 compiles fastest, all of them run fastest on CPU
+
+    c.next_token = ConfigDict()
+    c.next_token.end_token_loss = True  # also learn to predict the end token
+
+    c.dvae = ConfigDict()  # DALL-E's recipe (2102.12092, appendix A.2)
+    c.dvae.kl_weight = 6.6
+    c.dvae.kl_steps = 5_000  # over which the weight rises from 0
+    c.dvae.temperature_start = 1.0
+    c.dvae.temperature_end = 1 / 16
+    c.dvae.temperature_steps = 150_000
+    c.dvae.flip = True  # random horizontal flips
+
+    c.optimizer = ConfigDict()  # AdamW
+    c.optimizer.learning_rate = 3e-4
+    c.optimizer.end_learning_rate = 0.0
+    c.optimizer.warmup_steps = 2_000
+    c.optimizer.b1 = 0.9
+    c.optimizer.b2 = 0.95
+    c.optimizer.eps = 1e-8
+    c.optimizer.weight_decay = 0.05  # on matrices, not on gains and biases
+    c.optimizer.clip_norm = 1.0  # of the global gradient; 0 turns it off
+    c.optimizer.ema = 0.0  # decay of averaged parameters, kept beside the trained ones; 0 turns it off
+
+    c.train = ConfigDict()
+    c.train.steps = 1_000_000
+    c.train.batch_size = 256  # sequences of all devices together: 1M tokens of 4,096
+    c.train.microbatches = 1  # the batch is taken in so many parts, gradients summed
+    c.train.log_every = 50
+    c.train.max_bad_steps = 10  # non-finite steps in a row that stop the run
+
+    c.mesh = ConfigDict()  # devices along each axis; one may be -1 for "the rest"
+    c.mesh.data = 1  # parameters replicated, batch split
+    c.mesh.fsdp = -1  # parameters and batch split
+    c.mesh.tensor = 1  # heads and feed-forward split
+
+    c.checkpoint = ConfigDict()
+    c.checkpoint.every = 1_000  # steps
+    c.checkpoint.keep = 2  # newest
+    c.checkpoint.keep_every = 50_000  # steps whose checkpoints are never deleted; 0 turns it off
+
+    # name -> ConfigDict(type=..., every=steps or 0 for the end only, and the evaluator's own keys)
+    c.evals = ConfigDict()
+    c.report = True  # write <workdir>/report.html at the end
+    return c

@@ -1,0 +1,92 @@
+"""The paper in miniature, on two CPU cores, in minutes: no data, no accelerator.
+
+  python -m toto_jax.main --config=configs/quickstart.py --workdir=runs/quickstart
+
+Renders clips of moving shapes, trains a small dVAE on them, writes token shards, pre-trains a small Toto, probes it for the
+kind of motion, continues held-out clips, and writes <workdir>/report.html. On your own videos, without labels:
+
+  python -m toto_jax.main --config=configs/quickstart.py --workdir=runs/mine --config.data.media=/path/to/videos
+"""
+
+from ml_collections import ConfigDict
+
+from configs import default
+
+
+def small_clips(c: ConfigDict) -> None:
+    """8 frames of 32 x 32 pixels: 8 x 8 codes each, 512 codes a clip."""
+    c.clips.size = 32
+    c.clips.frames = 8
+    c.clips.per_video = 16
+    c.clips.validation_percent = 10.0
+    c.clips.files_per_shard = 512
+    c.clips.encode_batch = 32
+    c.clips.synthetic_clips = 3_000
+    c.tokenizer.codebook_size = 256
+    c.tokenizer.width = 32
+    c.tokenizer.decoder_stem = 32
+    c.tokenizer.halvings = 2
+    c.tokenizer.blocks = 1
+
+
+def tokenizer_config() -> ConfigDict:
+    """The run that trains the tokenizer, on single frames."""
+    c = default.get_config()
+    c.name = "quickstart tokenizer"
+    c.task = "dvae"
+    small_clips(c)
+    c.clips.frames = 1
+    c.dvae.kl_weight = 0.01
+    c.dvae.kl_steps = 100
+    c.dvae.temperature_steps = 300
+    c.optimizer.learning_rate = 3e-3
+    c.optimizer.end_learning_rate = 3e-4
+    c.optimizer.warmup_steps = 20
+    c.optimizer.b2 = 0.999
+    c.optimizer.weight_decay = 1e-4
+    c.optimizer.ema = 0.98
+    c.train.steps = 400
+    c.train.batch_size = 64
+    c.checkpoint.every = 200
+    c.evals.reconstruction = ConfigDict(dict(type="reconstruction", every=0, clips=64))
+    c.report = False
+    return c
+
+
+def get_config() -> ConfigDict:
+    c = default.get_config()
+    c.name = "quickstart"
+    c.data.media = "synthetic"
+    small_clips(c)
+    c.tokenizer.training = tokenizer_config()
+
+    c.model.layers = 4
+    c.model.d_model = 128
+    c.model.heads = c.model.kv_heads = 4
+    c.model.head_dim = 32
+    c.model.d_ff = 512
+    c.model.dtype = "float32"
+    c.model.scan_unroll = 4
+
+    c.optimizer.learning_rate = 3e-3
+    c.optimizer.warmup_steps = 40
+    c.train.steps = 800
+    c.train.batch_size = 8
+    c.checkpoint.every = 200
+
+    c.evals.validation_loss = ConfigDict(
+        dict(type="validation_loss", every=200, clips=128, baseline_clips=2_048, batch_size=32)
+    )
+    c.evals.probes = ConfigDict(
+        dict(
+            type="probes", every=0, source="", train_clips=768, validation_clips=256, batch_size=32,
+            steps=200, learning_rate=2e-3, weight_decay=0.05, heads=8,
+        )
+    )  # fmt: skip
+    c.evals.rollout = ConfigDict(
+        dict(
+            type="rollout", every=0, clips=6, prompt_frames=4, frames=16, temperature=0.9, top_k=0, top_p=0.95,
+            frames_per_second=4.0,
+        )
+    )  # fmt: skip
+    return c

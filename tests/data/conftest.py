@@ -1,0 +1,77 @@
+"""Small videos and configs for the tests of the data room."""
+
+import fractions
+import pathlib
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+import pytest
+
+from toto_jax.data.clips import ClipsConfig
+
+CODECS = {
+    ".avi": ("mpeg4", "yuv420p"),
+    ".gif": ("gif", "gray"),
+    ".mkv": ("ffv1", "yuv420p"),
+    ".mov": ("mjpeg", "yuvj420p"),
+    ".mp4": ("mpeg4", "yuv420p"),
+    ".webm": ("libvpx", "yuv420p"),
+}
+MakeVideo = Callable[..., pathlib.Path]
+
+
+@pytest.fixture
+def make_video(tmp_path: pathlib.Path) -> MakeVideo:
+    """Writes a video of given frames, or of plain greys; `shown` permutes the times of their display."""
+    av = pytest.importorskip("av")
+
+    def make(
+        name: str,
+        greys: Sequence[int] = (),
+        frames: Iterable[np.ndarray] | None = None,
+        rate: float = 25,
+        shape: tuple[int, int] = (32, 48),
+        shown: Sequence[int] | None = None,
+    ) -> pathlib.Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        codec, pixel_format = CODECS[path.suffix]
+        frames = [np.full((*shape, 3), grey, np.uint8) for grey in greys] if frames is None else list(frames)
+        options = {"movflags": "faststart"} if path.suffix == ".mp4" else {}
+        with av.open(str(path), "w", options=options) as container:
+            stream = container.add_stream(codec, rate=fractions.Fraction(rate).limit_denominator(1001))
+            stream.height, stream.width = frames[0].shape[:2]
+            stream.pix_fmt = pixel_format
+            packets = []
+            for frame in frames:
+                packets += stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24"))
+            packets += stream.encode()
+            times = [packet.pts for packet in packets]
+            for place, packet in enumerate(packets):
+                if shown is not None:
+                    packet.pts, packet.dts = times[shown[place]], times[place] - 2
+                container.mux(packet)
+        return path
+
+    return make
+
+
+@pytest.fixture
+def clips_config() -> Callable[..., ClipsConfig]:
+    """Builds a config of small clips."""
+
+    def build(**changes: int | float) -> ClipsConfig:
+        values = {
+            "size": 16,
+            "frames": 4,
+            "stride": 2,
+            "per_video": 1,
+            "validation_percent": 25.0,
+            "files_per_shard": 3,
+            "encode_batch": 2,
+            "max_pixels": 1_000_000,
+            "synthetic_clips": 8,
+        }
+        return ClipsConfig(**(values | changes))
+
+    return build

@@ -1,0 +1,140 @@
+"""Every config loads, builds its abstract state, and has neither a key that nothing reads nor one that isn't known."""
+
+import ast
+import dataclasses
+import importlib.util
+import pathlib
+import subprocess
+import sys
+
+import jax
+import pytest
+from ml_collections import ConfigDict
+
+from toto_jax import settings as settings_module
+from toto_jax.config import from_json, to_json
+from toto_jax.errors import ConfigError
+from toto_jax.evaluation import registry
+from toto_jax.experiment import build
+from toto_jax.models.llama import LlamaConfig
+from toto_jax.settings import Settings, parse
+from toto_jax.tree import count
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+CONFIGS = sorted(path for path in (ROOT / "configs").rglob("*.py") if path.name not in ("__init__.py",))
+
+
+def load(path: pathlib.Path) -> ConfigDict:
+    spec = importlib.util.spec_from_file_location("config_under_test", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.get_config()
+
+
+def keys(config: ConfigDict, prefix: str = "") -> set[str]:
+    found = set()
+    for key, value in config.items():
+        if isinstance(value, ConfigDict) and key not in ("evals", "mixture", "training"):
+            found |= keys(value, f"{prefix}{key}.")
+        else:
+            found.add(prefix + key)
+    return found
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: str(path.relative_to(ROOT / "configs")))
+def test_a_config_builds_its_abstract_state(path: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    config = load(path)
+    experiment = build(config, tmp_path, jax.devices()[:1])
+    assert count(experiment.trainer.abstract_state.params) > 10_000
+    if config.tokenizer.training is not None:
+        build(config.tokenizer.training, tmp_path, jax.devices()[:1])
+    assert not any(tmp_path.iterdir()), "an abstract state needs no files"
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: str(path.relative_to(ROOT / "configs")))
+def test_a_config_has_the_keys_of_the_default_and_no_others(path: pathlib.Path) -> None:
+    assert keys(load(path)) == keys(load(ROOT / "configs" / "default.py"))
+    assert path.read_text().startswith('"""'), "a config says what it is and how to run it"
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: str(path.relative_to(ROOT / "configs")))
+def test_a_config_survives_json(path: pathlib.Path) -> None:
+    config = load(path)
+    assert parse(from_json(to_json(config))) == parse(config)
+
+
+def test_every_key_is_read_somewhere() -> None:
+    """Each field of each section's dataclass is looked up as an attribute by some file of the package."""
+    read = set()
+    for path in (ROOT / "toto_jax").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+                read.add(node.attr)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                read.add(node.value)  # getattr by name, and keys of `model` and `evals`
+    sections = [Settings, LlamaConfig, *settings_module._SECTIONS.values()]
+    sections += [settings_class for settings_class, *_ in registry._TYPES.values()]
+    for section in sections:
+        unread = {field.name for field in dataclasses.fields(section)} - read
+        assert not unread, f"{section.__name__}: nothing reads {unread}"
+
+
+# Per layer: attention 4 d^2 (full heads), feed-forward 3 d ff, two norms; besides a final norm and two (V, d) matrices.
+@pytest.mark.parametrize(
+    ("name", "layers", "d", "ff", "papers_millions"),
+    [("base", 12, 768, 3072, 120), ("large", 16, 1024, 4096, 280), ("1b", 22, 2048, 5632, 1100)],
+)
+def test_the_papers_sizes(name: str, layers: int, d: int, ff: int, papers_millions: int, tmp_path: pathlib.Path) -> None:
+    experiment = build(load(ROOT / "configs" / f"{name}.py"), tmp_path, jax.devices()[:1])
+    blocks = layers * (4 * d * d + 3 * d * ff + 2 * d)
+    vocabulary = 8192 + 4 + 124  # codes, special tokens, padding to 65 x 128
+    assert count(experiment.trainer.abstract_state.params) == blocks + d + 2 * vocabulary * d
+    # The paper counts one of the two vocabulary matrices (paper.md: 119.5M, 276.8M; 1b with either count).
+    assert blocks + vocabulary * d == pytest.approx(papers_millions * 1e6, rel=0.05)
+
+
+def test_the_papers_optimisation() -> None:
+    settings = parse(load(ROOT / "configs" / "1b.py"))
+    assert settings.train.batch_size * settings.geometry.codes == 2**20
+    assert (settings.optimizer.b1, settings.optimizer.b2) == (0.9, 0.95)
+    assert (settings.optimizer.learning_rate, settings.optimizer.warmup_steps) == (3e-4, 2_000)
+    assert dict(settings.data.mixture) == {"imagenet": 20, "ego4d": 10, "kinetics600": 10, "howto100m": 60}
+    assert (settings.clips.size, settings.clips.frames, settings.clips.stride) == (128, 16, 4)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c.update(modle=1), "config has no key 'modle'; did you mean 'model'"),
+        (lambda c: c.model.update(layrs=4), "config.model has no key 'layrs'; did you mean 'layers'"),
+        (lambda c: c.optimizer.update(lr=1), "config.optimizer has no key 'lr'"),
+        (lambda c: c.update(task="next_tokens"), "did you mean 'next_token'"),
+        (lambda c: c.model.update(kind="lama"), "did you mean 'llama'"),
+        (lambda c: c.clips.update(size=130), "130 is not a whole number of codes of 8 pixels.*128 would"),
+        (lambda c: c.evals.update(x=ConfigDict({"type": "probe", "every": 0})), "did you mean 'probes'"),
+        (lambda c: c.evals.update(x=ConfigDict({"type": "rollout"})), "config.evals.x lacks 'every'"),
+        (lambda c: c.evals.update(x=ConfigDict({"type": "reconstruction", "every": 0})), "measures dvae"),
+        (lambda c: c.mesh.update(fsdp=3), "can't be laid over 1 device"),
+        (lambda c: c.data.update(labels="folders"), "did you mean 'folder'"),
+    ],
+)  # fmt: skip
+def test_mistakes_stop_before_any_work(change: object, message: str, tmp_path: pathlib.Path) -> None:
+    config = load(ROOT / "configs" / "default.py")
+    with config.unlocked():
+        change(config)
+    with pytest.raises(ConfigError, match=message):
+        build(config, tmp_path, jax.devices()[:1])
+
+
+def test_overrides_on_the_command_line(tmp_path: pathlib.Path) -> None:
+    """The real flags: a good override is taken, a misspelt one stops with the nearest known key."""
+    program = (
+        "import sys; from absl import app, flags; import toto_jax.main as m; "
+        "app.run(lambda argv: print(m._CONFIG.value.model.layers))"
+    )
+    command = [sys.executable, "-c", program, "--config=configs/base.py", f"--workdir={tmp_path}"]
+    good = subprocess.run([*command, "--config.model.layers=4"], capture_output=True, text=True, cwd=ROOT, timeout=120)
+    assert good.stdout.strip() == "4", good.stderr[-2000:]
+    bad = subprocess.run([*command, "--config.model.layrs=4"], capture_output=True, text=True, cwd=ROOT, timeout=120)
+    assert bad.returncode != 0
+    assert '"layers"' in bad.stderr

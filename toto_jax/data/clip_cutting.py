@@ -1,0 +1,122 @@
+"""One input -> the clips cut from it. Draws depend on the seed, the input's name and the clip's number alone.
+
+Shapes: F frames, H x W pixels, C = 3 colours.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from toto_jax.data import synthetic
+from toto_jax.data.clips import ClipsConfig, crop_corner, frame_indices, resize_shortest_side
+from toto_jax.data.image_reader import read_image
+from toto_jax.data.manifest import ClipRecord
+from toto_jax.data.media import MediaItem
+from toto_jax.data.video_reader import read_video
+from toto_jax.errors import DataError
+
+
+@dataclasses.dataclass(frozen=True)
+class Clip:
+    """Frames, uint8 RGB, and where they come from."""
+
+    video_FHWC: np.ndarray
+    record: ClipRecord
+
+
+def cut_clips(item: MediaItem, label: int | None, config: ClipsConfig, seed: int) -> list[Clip]:
+    """Cuts an input's clips: `per_video` of F frames from a video, one of a single frame from an image.
+
+    Args:
+      item: the input.
+      label: number of its class.
+      config: how.
+      seed: of the random starts and crops.
+
+    Raises:
+      DataError: if the input can't be used, with the reason.
+    """
+    if item.path is None:
+        return [_render(item, label, config, seed)]
+    if item.kind == "image":
+        return [_cut_image(item, label, config, seed)]
+    return _cut_video(item, label, config, seed)
+
+
+def join_images(clips: Sequence[Clip]) -> Clip:
+    """Puts clips of single images together, as if they were the frames of one."""
+    return Clip(
+        video_FHWC=np.concatenate([clip.video_FHWC for clip in clips]),
+        record=ClipRecord(
+            kind="image",
+            sources=tuple(clip.record.source for clip in clips),
+            labels=tuple(clip.record.label for clip in clips),
+            start_seconds=None,
+            frames_per_second=None,
+            frame_indices=(0,) * len(clips),
+            crops=tuple(clip.record.crops[0] for clip in clips),
+        ),
+    )
+
+
+def _generators(item: MediaItem, clip: int, seed: int) -> list[np.random.Generator]:
+    """Returns fresh generators of one clip: for its start and for its crop."""
+    return np.random.default_rng([seed, int.from_bytes(item.digest), clip]).spawn(2)
+
+
+def _render(item: MediaItem, label: int | None, config: ClipsConfig, seed: int) -> Clip:
+    video_FHWC = synthetic.render_clip(seed, synthetic.clip_index(item.name), config.frames, config.size)
+    rate = synthetic.FRAMES_PER_SECOND
+    return Clip(
+        video_FHWC,
+        ClipRecord("video", (item.name,), (label,), 0.0, rate, tuple(range(config.frames)), ((0, 0),)),
+    )
+
+
+def _cut_image(item: MediaItem, label: int | None, config: ClipsConfig, seed: int) -> Clip:
+    image = resize_shortest_side(read_image(item.path, config.size, config.max_pixels), config.size)
+    corner = crop_corner(image.height, image.width, config.size, _generators(item, 0, seed)[1])
+    return Clip(
+        _crop(np.asarray(image)[None], corner, config.size),
+        ClipRecord("image", (item.name,), (label,), None, None, (0,), (corner,)),
+    )
+
+
+def _cut_video(item: MediaItem, label: int | None, config: ClipsConfig, seed: int) -> list[Clip]:
+    def choose(frame_count: int) -> list[np.ndarray]:
+        return [
+            frame_indices(frame_count, config.frames, config.stride, _generators(item, clip, seed)[0])
+            for clip in range(config.per_video)
+        ]
+
+    video = read_video(
+        item.path,
+        choose=lambda frame_count: {int(index) for indices in choose(frame_count) for index in indices},
+        prepare=lambda image: np.asarray(resize_shortest_side(image, config.size)),
+        size=config.size,
+        max_pixels=config.max_pixels,
+    )
+    clips = []
+    for clip, indices in enumerate(choose(video.frame_count)):
+        frames = [video.frames[index] for index in indices]
+        if len({frame.shape for frame in frames}) > 1:
+            raise DataError(f"{item.path.name} changes the shape of its frames within a clip")
+        height, width = frames[0].shape[:2]
+        corner = crop_corner(height, width, config.size, _generators(item, clip, seed)[1])
+        record = ClipRecord(
+            kind="video",
+            sources=(item.name,),
+            labels=(label,),
+            start_seconds=video.seconds[indices[0]],
+            frames_per_second=video.frames_per_second,
+            frame_indices=tuple(int(index) for index in indices),
+            crops=(corner,),
+        )
+        clips.append(Clip(_crop(np.stack(frames), corner, config.size), record))
+    return clips
+
+
+def _crop(video_FHWC: np.ndarray, corner: tuple[int, int], size: int) -> np.ndarray:
+    top, left = corner
+    return video_FHWC[:, top : top + size, left : left + size]

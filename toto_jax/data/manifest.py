@@ -1,0 +1,255 @@
+"""What a folder of shards holds: a manifest over its shards, and a line about every clip beside each of them.
+
+A shard is an ArrayRecord file `<kind>-00000.array_record` whose records are a clip's codes (little-endian
+uint16, F x h x w) or pixels (uint8, F x H x W x 3) and nothing else. Its sidecar `<kind>-00000.jsonl` has a
+header line and then one line a record. `manifest.json` exists when all shards are complete.
+
+Shapes: N clips, F frames, H x W pixels, h x w codes.
+"""
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from toto_jax.errors import DataError, require
+from toto_jax.tokenizers.base import TokenizerSpec
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+RUN_AGAIN = "run toto_jax.pretokenize again with the same config: it keeps what is complete and adds the rest"
+DTYPES = {"uint16": np.dtype("<u2"), "uint8": np.dtype("u1")}
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """One file of clips.
+
+    Attributes:
+      file: its name within the folder.
+      kind: "video" or "image": which start token its sequences get.
+      records: clips in it.
+      bytes: its size.
+      sha256: of the file.
+      index: name of its sidecar.
+    """
+
+    file: str
+    kind: str
+    records: int
+    bytes: int
+    sha256: str
+    index: str
+
+
+@dataclasses.dataclass(frozen=True)
+class ClipRecord:
+    """Where one record comes from.
+
+    Attributes:
+      kind: "video" or "image".
+      sources: names of the files: one for a video, one for each frame for a row of images.
+      labels: class numbers of the sources, None where there is none.
+      start_seconds: of the first frame within its video; None for images.
+      frames_per_second: of the source; None for images.
+      frame_indices: of each frame within its source, in display order.
+      crops: top and left pixel of the square within each resized source.
+    """
+
+    kind: str
+    sources: tuple[str, ...]
+    labels: tuple[int | None, ...]
+    start_seconds: float | None
+    frames_per_second: float | None
+    frame_indices: tuple[int, ...]
+    crops: tuple[tuple[int, int], ...]
+
+    @property
+    def source(self) -> str:
+        """The file, or the first of several."""
+        return self.sources[0]
+
+    @property
+    def label(self) -> int | None:
+        """The class that all sources share, if they do."""
+        return self.labels[0] if len(set(self.labels)) == 1 else None
+
+    @property
+    def clip_rate(self) -> float | None:
+        """Frames per second of the clip itself: the source's over the stride."""
+        if self.frames_per_second is None or len(self.frame_indices) < 2:
+            return self.frames_per_second
+        return self.frames_per_second / (self.frame_indices[1] - self.frame_indices[0])
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "ClipRecord":
+        return cls(**{key: _tuples(value) for key, value in values.items()})
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """All that a reader needs to know of a folder of shards.
+
+    Attributes:
+      tokenizer: what made the codes; kind "pixels" if they are raw frames.
+      shape: of a record: (F, h, w) for codes, (F, H, W, 3) for pixels.
+      dtype: "uint16" or "uint8".
+      frames_per_second: at which to play typical clips (a median); None if all are images.
+      shards: in the order in which records are numbered.
+      class_names: class number -> name; empty without labels.
+      rejected: number of inputs that the ledger `rejected.jsonl` lists.
+      settings: what the shards were made from and how.
+    """
+
+    tokenizer: TokenizerSpec
+    shape: tuple[int, ...]
+    dtype: str
+    frames_per_second: float | None
+    shards: tuple[Shard, ...]
+    class_names: tuple[str, ...]
+    rejected: int
+    settings: dict[str, Any]
+
+    @property
+    def records(self) -> int:
+        return sum(shard.records for shard in self.shards)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of all that determines the data: equal fingerprints, equal records in equal order."""
+        names = [(shard.file, shard.kind, shard.sha256) for shard in self.shards]
+        content = [FORMAT, self.tokenizer.content_hash, self.shape, self.dtype, names]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+    def to_json(self) -> str:
+        values = dataclasses.asdict(self) | {"format": FORMAT, "fingerprint": self.fingerprint}
+        return json.dumps(values, indent=2, sort_keys=True) + "\n"
+
+
+def read_manifest(folder: pathlib.Path) -> Manifest:
+    """Reads a folder's manifest and checks that its shards are there, by size.
+
+    Raises:
+      DataError: if the manifest is missing, unreadable or altered, or a shard is missing or of another size.
+    """
+    folder = pathlib.Path(folder)
+    path = folder / MANIFEST
+    if not path.is_file():
+        what = "is unfinished" if folder.is_dir() and any(folder.iterdir()) else "has no shards"
+        raise DataError(f"{folder} {what}: it lacks {MANIFEST}; {RUN_AGAIN}")
+    try:
+        values = json.loads(path.read_text())
+        version, fingerprint = values.pop("format"), values.pop("fingerprint")
+        if version != FORMAT:
+            raise DataError(
+                f"{path} is of format {version}, but this version reads {FORMAT}; make the shards anew"
+            )
+        values["shards"] = tuple(Shard(**shard) for shard in values["shards"])
+        values["tokenizer"] = TokenizerSpec.from_json(values["tokenizer"])
+        values["shape"], values["class_names"] = tuple(values["shape"]), tuple(values["class_names"])
+        manifest = Manifest(**values)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path} is damaged ({error!r}); delete it and {RUN_AGAIN}") from error
+    if manifest.fingerprint != fingerprint:
+        raise DataError(
+            f"{path} was altered: its fingerprint is not that of its shards; delete it and {RUN_AGAIN}"
+        )
+    for shard in manifest.shards:
+        _check_size(folder, shard)
+    return manifest
+
+
+def verify(folder: pathlib.Path) -> Manifest:
+    """Reads the manifest, and every byte of every shard.
+
+    Raises:
+      DataError: as `read_manifest`, and if a shard's content is not what was written.
+    """
+    folder = pathlib.Path(folder)
+    manifest = read_manifest(folder)
+    for shard in manifest.shards:
+        if file_sha256(folder / shard.file) != shard.sha256:
+            raise DataError(
+                f"{folder / shard.file} has changed since it was written; delete it and {RUN_AGAIN}"
+            )
+        if (found := len(_read_index(folder, shard))) != shard.records:
+            path = folder / shard.index
+            raise DataError(
+                f"{path} has {found} lines for {shard.records} records; delete it and {RUN_AGAIN}"
+            )
+    return manifest
+
+
+def clip_index(folder: pathlib.Path, manifest: Manifest) -> list[ClipRecord]:
+    """Returns where each record comes from, by record number.
+
+    Raises:
+      DataError: if a sidecar is missing or doesn't fit its shard.
+    """
+    records = []
+    for shard in manifest.shards:
+        records += _read_index(pathlib.Path(folder), shard)
+    return records
+
+
+def read_clips(folder: pathlib.Path, manifest: Manifest, indices: Sequence[int] | None = None) -> np.ndarray:
+    """Reads records by number.
+
+    Args:
+      folder: of the manifest.
+      manifest: as read.
+      indices: record numbers 0..records-1 in any order; None for all.
+
+    Returns:
+      Codes (N, F, h, w) uint16, or pixels (N, F, H, W, 3) uint8.
+
+    Raises:
+      DataError: on a number out of range or a damaged shard.
+    """
+    indices = range(manifest.records) if indices is None else [int(index) for index in indices]
+    outside = [index for index in indices if not 0 <= index < manifest.records]
+    if outside:
+        raise DataError(f"{folder} has records 0..{manifest.records - 1}, not {outside[0]}")
+    clips = np.empty((len(indices), *manifest.shape), DTYPES[manifest.dtype])
+    if not indices:
+        return clips
+    source = require("array_record.python.array_record_data_source", "train")
+    paths = [str(pathlib.Path(folder) / shard.file) for shard in manifest.shards]
+    try:
+        with source.ArrayRecordDataSource(paths) as records:
+            for row, record in enumerate(records.__getitems__(list(indices))):
+                clips[row] = np.frombuffer(record, clips.dtype).reshape(manifest.shape)
+    except (RuntimeError, ValueError, IndexError) as error:
+        raise DataError(f"The shards of {folder} can't be read ({error}); {RUN_AGAIN}") from error
+    return clips
+
+
+def file_sha256(path: pathlib.Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check_size(folder: pathlib.Path, shard: Shard) -> None:
+    path = folder / shard.file
+    for needed in (path, folder / shard.index):
+        if not needed.is_file():
+            raise DataError(f"{needed} is missing, but {folder / MANIFEST} lists it; {RUN_AGAIN}")
+    if path.stat().st_size != shard.bytes:
+        raise DataError(f"{path} has {path.stat().st_size:,} bytes instead of {shard.bytes:,}; {RUN_AGAIN}")
+
+
+def _read_index(folder: pathlib.Path, shard: Shard) -> list[ClipRecord]:
+    path = folder / shard.index
+    try:
+        lines = path.read_text().splitlines()[1:]
+        return [ClipRecord.from_json(json.loads(line)) for line in lines]
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise DataError(f"{path} can't be read ({error}); delete it and {RUN_AGAIN}") from error
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(inner) for inner in value) if isinstance(value, list) else value

@@ -1,0 +1,237 @@
+"""Probes on frozen features: which layer knows the most (the paper's Figures 4 and 8, Table 5), against a control.
+
+The same probes on the same decoder with random weights show how much of the accuracy comes from the architecture and the
+codes alone.
+
+Shapes: M clips, B clips at once, L + 1 hidden states, T = N codes, D features.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding
+
+from toto_jax.errors import ConfigError, DataError
+from toto_jax.evaluation.context import EvaluationContext, Split
+from toto_jax.evaluation.results import Curve, Result, Table
+from toto_jax.models.decoder import Decoder
+from toto_jax.sharding.rules import partition_spec
+from toto_jax.tasks.next_token import NextToken
+from toto_jax.tasks.probe import KINDS, ProbeTask
+from toto_jax.training.loop import Trainer
+from toto_jax.training.monitor import TrainConfig
+from toto_jax.training.optimizer import OptimizerConfig
+from toto_jax.tree import Params
+from toto_jax.video import START_TOKENS, to_sequences
+
+# Host memory that cached features may take; above it, each step computes its own.
+_CACHE_BYTES = 2**31
+
+
+@dataclasses.dataclass(frozen=True)
+class ProbesConfig:
+    """Attributes:
+    source: which source's labelled videos; "" for the first.
+    train_clips, validation_clips: how many at most.
+    batch_size: clips of a step.
+    steps: of training the probes.
+    learning_rate, weight_decay: of AdamW, cosine to zero (AIM's recipe: 5e-5 to 2e-3, 0.05 or 0.1).
+    heads: of the attention probe (the authors' module has 8).
+    """
+
+    source: str
+    train_clips: int
+    validation_clips: int
+    batch_size: int
+    steps: int
+    learning_rate: float
+    weight_decay: float
+    heads: int
+
+
+class Probes:
+    """Trains attention and average probes of all layers at once, by the one trainer."""
+
+    def __init__(self, config: ProbesConfig, context: EvaluationContext):
+        assert isinstance(context.task, NextToken)
+        self._config = config
+        self._context = context
+        self._decoder = context.task.decoder
+        self._rows = NamedSharding(context.mesh, partition_spec(("batch", None)))
+
+    def run(self, params: Params) -> Iterator[tuple[str, Result]]:
+        """Yields accuracies in percent: the best layer's and its control's, and all layers' as a curve.
+
+        Nothing is yielded where the media have no labels.
+        """
+        splits = self._context.only_source(self._config.source)
+        classes = splits["train"].manifest.class_names
+        if len(classes) < 2:
+            return
+        data = {
+            name: self._labelled(splits[name], limit)
+            for name, limit in (
+                ("train", self._config.train_clips),
+                ("validation", self._config.validation_clips),
+            )
+        }
+        random = jax.jit(self._decoder.init)(jax.random.key(self._context.seed + 1))
+        found = {"pre-trained": self._accuracies(params, data, len(classes))}
+        found["random weights"] = self._accuracies(random, data, len(classes))
+        chance = 100 / len(classes)
+        for kind in KINDS:
+            trained, control = found["pre-trained"][kind], found["random weights"][kind]
+            best = int(trained.argmax())
+            yield f"{kind}_accuracy", float(trained[best])
+            yield f"{kind}_best_layer", float(best)
+            yield f"{kind}_accuracy_random_weights", float(control.max())
+        yield "chance", chance
+        layers = np.arange(self._decoder.config.layers + 1)
+        series = {
+            f"{kind}, {weights}": accuracy[kind] for weights, accuracy in found.items() for kind in KINDS
+        }
+        yield (
+            "accuracy_by_layer",
+            Curve(
+                layers,
+                {**series, "chance": np.full(len(layers), chance)},
+                "layer (0 is the embedding)",
+                "accuracy on held-out clips, %",
+                f"Which of {len(classes)} classes a clip is of, read off each frozen layer by a probe.",
+            ),
+        )
+        rows = tuple(
+            (f"{kind} pooling", *(float(found[weights][kind].max()) for weights in found), chance)
+            for kind in KINDS
+        )
+        yield (
+            "best_layers",
+            Table(
+                ("probe", "pre-trained, %", "random weights, %", "chance, %"),
+                rows,
+                "Best layer of each probe (compare the paper's Table 5: average 53.2, attention 61.1 on ImageNet).",
+            ),
+        )
+
+    def _labelled(self, split: Split, limit: int) -> tuple[np.ndarray, np.ndarray]:
+        """Returns (ids_MT without the end token, labels_M) of a split's labelled clips."""
+        codes_MFhw, numbers = split.read(limit)
+        records = [split.index[number] for number in numbers]
+        kept = [row for row, record in enumerate(records) if record.label is not None]
+        if not kept:
+            raise DataError(f"No clip of {split.folder} has a label: the classes can't be probed")
+        start_M = np.array([START_TOKENS[records[row].kind] for row in kept], np.int32)
+        ids_MT = to_sequences(codes_MFhw[kept].reshape(len(kept), -1), start_M)[:, :-1]
+        return ids_MT, np.array([records[row].label for row in kept], np.int32)
+
+    def _accuracies(
+        self, params: Params, data: dict[str, tuple[np.ndarray, np.ndarray]], classes: int
+    ) -> dict[str, np.ndarray]:
+        """Returns {kind: accuracy in percent of each layer} of probes trained on `train`, measured on `validation`."""
+        config = self._config
+        ids_MT, labels_M = data["train"]
+        if config.batch_size > len(ids_MT):
+            raise ConfigError(
+                f"A probe's batch_size={config.batch_size} is more than its {len(ids_MT)} training clips"
+            )
+        train = _Features(self._decoder, params, ids_MT, config.batch_size, self._rows)
+        mean_LD, std_LD = train.statistics()
+        task = ProbeTask(ids_MT.shape[1] - 1, classes, config.heads, mean_LD, std_LD, train.dtype)
+        trainer = Trainer(
+            task,
+            OptimizerConfig(
+                learning_rate=config.learning_rate,
+                end_learning_rate=0.0,
+                warmup_steps=config.steps // 20,
+                b1=0.9,
+                b2=0.999,
+                eps=1e-8,
+                weight_decay=config.weight_decay,
+                clip_norm=0.0,  # a global norm would tie the layers' probes together
+                ema=0.0,
+            ),
+            TrainConfig(config.steps, config.batch_size, 1, config.steps, 1),
+            self._context.mesh,
+            self._context.seed,
+        )
+
+        def batches_from(step: int) -> Iterator[dict[str, jax.Array]]:
+            while True:
+                rows = _shuffled_rows(step, config.batch_size, len(ids_MT), self._context.seed)
+                batch = {"hidden": train.rows(rows), "labels": labels_M[rows]}
+                yield jax.device_put(batch, trainer.batch_shardings)
+                step += 1
+
+        probes = trainer.fit(batches_from).params
+        ids_MT, labels_M = data["validation"]
+        held_out = _Features(self._decoder, params, ids_MT, config.batch_size, self._rows)
+        predict = jax.jit(lambda probes, hidden: task.predict(probes, {"hidden": hidden}))
+        correct = {kind: np.zeros(self._decoder.config.layers + 1) for kind in KINDS}
+        for start in range(0, len(ids_MT), config.batch_size):
+            rows = np.arange(start, min(start + config.batch_size, len(ids_MT)))
+            full = np.resize(rows, config.batch_size)  # the last batch is filled up by repeating it
+            for kind, logits_LBC in predict(probes, held_out.rows(full)).items():
+                guessed_LB = np.asarray(logits_LBC).argmax(-1)[:, : len(rows)]
+                correct[kind] += (guessed_LB == labels_M[rows]).sum(axis=1)
+        return {kind: 100 * count / len(ids_MT) for kind, count in correct.items()}
+
+
+class _Features:
+    """Frozen hidden states of the codes, computed once if they fit into memory and anew for each batch if not."""
+
+    def __init__(
+        self, decoder: Decoder, params: Params, ids_MT: np.ndarray, batch_size: int, rows: NamedSharding
+    ):
+        self._params = params
+        self._ids_MT = ids_MT
+        self._batch_size = batch_size
+        self._sharding = rows
+        self._hidden = _hidden_function(decoder)
+        first = self._compute(np.arange(min(batch_size, len(ids_MT))))
+        self.dtype = first.dtype
+        self._cache: np.ndarray | None = None
+        if first[0].nbytes * len(ids_MT) <= _CACHE_BYTES:
+            parts = [np.asarray(self._compute(rows)) for rows in self._batches()]
+            self._cache = np.concatenate(parts)[: len(ids_MT)]
+
+    def rows(self, numbers: np.ndarray) -> np.ndarray | jax.Array:
+        """Returns hidden_BLTD of these clips."""
+        return self._compute(numbers) if self._cache is None else self._cache[numbers]
+
+    def statistics(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns (mean_LD, std_LD) over all clips of features averaged over tokens."""
+        pooled = [
+            np.asarray(jnp.mean(self.rows(rows).astype(jnp.float32), axis=2)) for rows in self._batches()
+        ]
+        pooled_MLD = np.concatenate(pooled)[: len(self._ids_MT)]
+        return pooled_MLD.mean(axis=0), pooled_MLD.std(axis=0)
+
+    def _batches(self) -> Iterator[np.ndarray]:
+        for start in range(0, len(self._ids_MT), self._batch_size):
+            yield np.arange(start, start + self._batch_size) % len(self._ids_MT)
+
+    def _compute(self, numbers: np.ndarray) -> jax.Array:
+        return self._hidden(self._params, jax.device_put(self._ids_MT[numbers], self._sharding))
+
+
+@functools.lru_cache(maxsize=4)
+def _hidden_function(decoder: Decoder) -> jax.stages.Wrapped:
+    """Returns the jitted function (params, ids_BT) -> hidden_BLTD of all states at the codes (not at the start token)."""
+    layers = tuple(range(decoder.config.layers + 1))
+
+    def hidden(params: Params, ids_BT: jax.Array) -> jax.Array:
+        hidden_LBTD = decoder.apply(params, ids_BT, hidden=layers, logits=False).hidden_LBTD
+        return jnp.moveaxis(hidden_LBTD[:, :, 1:], 0, 1)
+
+    return jax.jit(hidden)
+
+
+def _shuffled_rows(step: int, batch_size: int, rows: int, seed: int) -> np.ndarray:
+    """Returns the rows of a step: each epoch takes every row at most once, in an order of its own."""
+    epoch, place = divmod(step, rows // batch_size)
+    order = np.random.default_rng([seed, epoch]).permutation(rows)
+    return order[place * batch_size : (place + 1) * batch_size]

@@ -1,0 +1,81 @@
+"""The curves of a training log: the loss beside that of held-out clips, large, and everything else, small."""
+
+import numpy as np
+
+from toto_jax.evaluation.descriptions import LOGGED
+from toto_jax.evaluation.page import Html, element, joined, missing, plot, prose, readable
+from toto_jax.evaluation.results import Curve
+from toto_jax.evaluation.run_files import RunFiles
+
+# (steps, values)
+Points = tuple[np.ndarray, np.ndarray]
+
+_SMALL_WIDTH, _SMALL_HEIGHT = 260, 190
+# Of a plotted log: more can't be told apart, and make the page heavy.
+_POINTS = 400
+_NOT_PLOTTED = {"step", "kind", "bad_steps", "bad_steps_in_a_row"}
+
+
+def training_curves(run: RunFiles) -> Html:
+    """Returns the plots of a run's training log, or the command that makes one."""
+    if not run.training:
+        command = f"python -m toto_jax.main --config=<config file> --workdir={run.folder}"
+        return missing("Nothing was logged yet. This trains, and goes on where it was stopped:", command)
+    keys = list(dict.fromkeys(key for line in run.training for key in line if key not in _NOT_PLOTTED))
+    loss = "code_loss" if "code_loss" in keys else "loss"
+    y_label = "loss, nats per code" if loss == "code_loss" else "loss"
+    held_out = _held_out(run)
+    if held_out:
+        caption = (
+            "Loss per code on training clips and on held-out ones. Where the two part, the model is learning "
+            "its training clips by heart."
+        )
+    else:
+        caption = "Loss on training clips."
+    parts = [plot(_over_steps({"training": _thinned(*run.logged(loss)), **held_out}, y_label, caption))]
+    skipped = run.training[-1].get("bad_steps", 0)
+    if skipped:
+        parts.append(prose(f"{skipped:.0f} steps were skipped, as their loss or gradient was not finite."))
+    smalls = []
+    for key in keys:
+        steps, values = _thinned(*run.logged(key))
+        if key not in (loss, "loss") and len(steps):
+            curve = _over_steps({key: (steps, values)}, "", LOGGED.get(key, readable(key)))
+            smalls.append(plot(curve, _SMALL_WIDTH, _SMALL_HEIGHT))
+    parts.append(element("div", *smalls, class_="smalls"))
+    return joined(parts)
+
+
+def _held_out(run: RunFiles) -> dict[str, Points]:
+    """Returns the history of the loss on held-out clips, for each evaluator and source that has one."""
+    found = {}
+    for name in run.evaluators():
+        if run.kind(name) == "validation_loss" and name in run.results:
+            history = run.results[name]
+            for key, points in history.scalars.items():
+                source = key.removesuffix("loss")
+                # The loss of a source stands beside that of its code frequencies; that of a frame does not.
+                if key.endswith("loss") and f"{source}unigram_loss" in history.numbers:
+                    found[f"{name} {source.rstrip('_')}".strip()] = np.array(points, np.float64).T
+    if len(found) == 1:
+        return dict.fromkeys(["held-out"], *found.values())
+    return {f"held-out: {name}": points for name, points in found.items()}
+
+
+def _over_steps(series: dict[str, Points], y_label: str, caption: str) -> Curve:
+    """Returns curves whose steps differ over the union of their steps, NaN where one has no value."""
+    x = np.unique(np.concatenate([steps for steps, _ in series.values()]))
+    lines = {}
+    for name, (steps, values) in series.items():
+        lines[name] = np.full(len(x), np.nan)
+        lines[name][np.searchsorted(x, steps)] = values
+    return Curve(x, lines, "step", y_label, caption)
+
+
+def _thinned(steps: np.ndarray, values: np.ndarray) -> Points:
+    """Returns at most `_POINTS` points: means of equal stretches of the log, each at its last step."""
+    starts = np.unique(np.linspace(0, len(steps), _POINTS + 1).astype(np.int64))[:-1]
+    if not len(starts):
+        return steps, values
+    ends = np.append(starts[1:], len(steps))
+    return steps[ends - 1], np.add.reduceat(values, starts) / (ends - starts)

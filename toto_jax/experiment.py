@@ -1,0 +1,194 @@
+"""The only assembler: a config becomes mesh, task, optimizer, state, data and evaluators.
+
+Training, evaluation, sampling and every other way in build through here, so they can't drift apart.
+"""
+
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import ml_collections
+from jax.sharding import Mesh
+
+from toto_jax.errors import CheckpointError, DataError
+from toto_jax.evaluation.context import EvaluationContext, Split
+from toto_jax.evaluation.record import write_results
+from toto_jax.evaluation.registry import build_evaluator, check_evaluator, run_evaluator
+from toto_jax.models.decoder import build_decoder
+from toto_jax.settings import Settings, parse
+from toto_jax.sharding.mesh import make_mesh
+from toto_jax.training.task import Batch, Task
+from toto_jax.tasks.dvae import DVAETask
+from toto_jax.tasks.next_token import NextToken
+from toto_jax.tokenizers.base import Tokenizer
+from toto_jax.tokenizers.dvae import DVAETokenizer
+from toto_jax.tokenizers.loading import load_tokenizer
+from toto_jax.training.checkpoint import abstract_like, list_steps, restore_params
+from toto_jax.training.loop import Trainer
+from toto_jax.tree import Params
+from toto_jax.video import vocabulary_size
+
+
+def build_task(settings: Settings) -> Task:
+    """Returns the task that the config names."""
+    if settings.task == "dvae":
+        return DVAETask(settings.tokenizer.dvae, settings.dvae, settings.clips.frames, settings.clips.size)
+    section = dict(settings.model)
+    kind = section.pop("kind")
+    vocabulary = vocabulary_size(settings.tokenizer.codebook_size, section["vocabulary_multiple"])
+    decoder = build_decoder(kind, section, vocabulary)
+    return NextToken(decoder, settings.geometry, settings.next_token)
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """One run, put together. Parts that read files are made when first asked for."""
+
+    settings: Settings
+    workdir: pathlib.Path
+    mesh: Mesh
+    task: Task
+    trainer: Trainer
+
+    @property
+    def shards(self) -> pathlib.Path:
+        """Folder of `<source>/<split>` shards."""
+        return pathlib.Path(self.settings.data.shards or self.workdir / "shards")
+
+    @property
+    def tokenizer_path(self) -> pathlib.Path:
+        """Folder of the tokenizer that the shards were written with."""
+        return pathlib.Path(self.settings.tokenizer.path or self.workdir / "tokenizer")
+
+    @property
+    def checkpoint_folder(self) -> pathlib.Path:
+        return self.workdir / "checkpoints"
+
+    def batches_from(self, step: int) -> Iterator[Batch]:
+        """Returns global batches on the devices, from step `step` on."""
+        from toto_jax.data.pipeline import to_devices
+
+        return to_devices(
+            self.pipeline.batches_from(step), self.trainer.batch_shardings, self.settings.data.prefetch
+        )
+
+    @functools.cached_property
+    def pipeline(self) -> Any:
+        """This process's slice of the training data, checked against the config."""
+        # Grain and ArrayRecord come with the extra `train`; loading a checkpoint does without.
+        from toto_jax.data.pipeline import Pipeline, check_geometry
+
+        pipeline = Pipeline(
+            self.shards,
+            self.settings.data.mixture,
+            self.settings.train.batch_size,
+            self.settings.seed,
+            jax.process_index(),
+            jax.process_count(),
+            self.settings.data.workers,
+        )
+        if self.settings.task == "next_token":
+            check_geometry(pipeline.manifests, self.settings.geometry, self.settings.tokenizer.codebook_size)
+        return pipeline
+
+    @functools.cached_property
+    def evaluators(self) -> Mapping[str, Any]:
+        """Evaluators of config.evals by name, each built once so that each compiles once."""
+        settings = self.settings
+        names = [name for name, weight in settings.data.mixture.items() if weight]
+        context = EvaluationContext(
+            task=self.task,
+            mesh=self.mesh,
+            seed=settings.seed,
+            geometry=settings.geometry,
+            codebook_size=settings.tokenizer.codebook_size,
+            splits={
+                name: {split: Split(self.shards / name / split) for split in ("train", "validation")}
+                for name in names
+            },
+            load_tokenizer=self.load_tokenizer,
+            tokenizer_of=lambda params: DVAETokenizer(settings.tokenizer.dvae, params),
+        )
+        return {
+            name: build_evaluator(name, entry, settings.task, context) for name, entry in settings.evals.items()
+        }
+
+    def load_tokenizer(self) -> Tokenizer:
+        """Returns the run's tokenizer; it must be the one that wrote the shards.
+
+        Raises:
+          DataError: if it isn't.
+        """
+        tokenizer = load_tokenizer(self.tokenizer_path)
+        for name, manifest in self.pipeline.manifests.items():
+            wrote = manifest.tokenizer.content_hash
+            if wrote != tokenizer.spec.content_hash:
+                raise DataError(
+                    f"The tokenizer in {self.tokenizer_path} ({tokenizer.spec.content_hash[:12]}) is not the one that "
+                    f"wrote the shards of {name!r} ({wrote[:12]}); point config.tokenizer.path to that one"
+                )
+        return tokenizer
+
+    def evaluate(self, name: str, step: int, params: Params) -> dict[str, float]:
+        """Runs one evaluator, keeps its results in the workdir, and returns its numbers."""
+        with jax.set_mesh(self.mesh):
+            results = run_evaluator(name, self.evaluators[name], params, step)
+            return write_results(self.workdir, name, step, results)
+
+    def restore_params(self, step: int | None = None) -> tuple[Params, int]:
+        """Returns (the best parameters, step) of the checkpoint of `step`, or of the newest.
+
+        Raises:
+          CheckpointError: if there is none, or it doesn't fit.
+        """
+        step = choose_step(self.checkpoint_folder, step)
+        abstract = abstract_like(self.trainer.abstract_state.params, self.trainer.state_shardings.params)
+        averaged = self.settings.optimizer.ema > 0
+        return restore_params(self.checkpoint_folder / str(step), abstract, averaged), step
+
+
+def choose_step(folder: pathlib.Path, step: int | None) -> int:
+    """Returns `step` if it has a complete checkpoint in `folder`, or the newest for None.
+
+    Raises:
+      CheckpointError: naming the steps that there are.
+    """
+    steps = list_steps(folder)
+    if not steps:
+        raise CheckpointError(f"There is no complete checkpoint in {folder}; train first, or give another --workdir")
+    if step is None:
+        return steps[-1]
+    if step not in steps:
+        raise CheckpointError(f"{folder} has no checkpoint of step {step}; it has {', '.join(map(str, steps))}")
+    return step
+
+
+def build(
+    config: ml_collections.ConfigDict,
+    workdir: pathlib.Path,
+    devices: Sequence[jax.Device] | None = None,
+) -> Experiment:
+    """Puts a run together, abstractly: nothing is allocated and no file is read.
+
+    Args:
+      config: with the keys of configs/default.py.
+      workdir: where the run's files are.
+      devices: which devices to use; all by default.
+
+    Raises:
+      ConfigError: on anything in the config that can't be, on this number of devices.
+    """
+    settings = parse(config)
+    for name, entry in settings.evals.items():
+        check_evaluator(name, entry, settings.task)
+    mesh = make_mesh(settings.mesh, devices)
+    task = build_task(settings)
+    per_clip = settings.geometry.sequence_length - 1 if settings.task == "next_token" else settings.clips.frames
+    units = ("tokens" if settings.task == "next_token" else "frames", per_clip)
+    trainer = Trainer(task, settings.optimizer, settings.train, mesh, settings.seed, units)
+    return Experiment(settings, workdir, mesh, task, trainer)
+
+

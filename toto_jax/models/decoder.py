@@ -1,0 +1,91 @@
+"""The seam between a decoder and everybody else.
+
+Shapes: B sequences, T positions, V vocabulary, D model width, L layers.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import jax
+
+import toto_jax.config
+from toto_jax.errors import ConfigError, nearest
+from toto_jax.models.llama import Llama, LlamaConfig
+from toto_jax.models.outputs import Cache, DecoderOutput
+from toto_jax.tree import Params
+
+
+class DecoderConfig(Protocol):
+    """What every decoder's config has."""
+
+    @property
+    def layers(self) -> int: ...
+
+    @property
+    def d_model(self) -> int: ...
+
+
+class Decoder(Protocol):
+    """A causal transformer as pure functions of parameters. Hashable: equal ones share compiled programs."""
+
+    @property
+    def config(self) -> DecoderConfig: ...
+
+    @property
+    def vocabulary(self) -> int:
+        """Ids it knows: the size of the logits."""
+
+    def init(self, key: jax.Array) -> Params:
+        """Returns float32 parameters, a nested dict."""
+
+    def logical_axes(self) -> Any:
+        """Returns a tree like `init`'s whose leaves are tuples of logical axis names."""
+
+    def init_cache(self, batch: int, length: int, dtype: str | None = None) -> Cache:
+        """Returns an empty cache with room for `length` positions, in the compute dtype unless told."""
+
+    def apply(
+        self,
+        params: Params,
+        ids_BT: jax.Array,
+        *,
+        hidden: tuple[int, ...] = (),
+        logits: bool = True,
+        cache: Cache | None = None,
+    ) -> DecoderOutput:
+        """Runs the decoder over T new positions.
+
+        Args:
+          params: as of `init`.
+          ids_BT: token ids.
+          hidden: which hidden states to return: i is the input of block i, so 0 is the embedding's output;
+            `layers` is the last block's output, before the final norm.
+          logits: whether logits are wanted. Without them (and without a cache) no block is run that no hidden
+            state needs.
+          cache: positions seen before; the new ones stand behind them, see them, and are added to them. A
+            step that overruns the cache's room overwrites its end: leave room for all that will come.
+
+        Raises:
+          ConfigError: on a hidden index outside 0..layers.
+        """
+
+
+def build_decoder(kind: str, section: Mapping[str, Any], vocabulary: int) -> Decoder:
+    """Returns the decoder that a config's `model` section describes.
+
+    Args:
+      kind: which family: "llama".
+      section: the section; its own key `kind`, if it is still there, is passed over.
+      vocabulary: ids, padded already (`video.vocabulary_size`).
+
+    Raises:
+      ConfigError: on an unknown kind or key, or values that can't be.
+    """
+    if kind not in _FAMILIES:
+        raise ConfigError(f"config.model.kind={kind!r} is unknown; {nearest(kind, _FAMILIES)}")
+    config_class, decoder_class = _FAMILIES[kind]
+    values = {key: value for key, value in section.items() if key != "kind"}
+    return decoder_class(toto_jax.config.section(config_class, values, "model"), vocabulary)
+
+
+_FAMILIES: dict[str, tuple[type, type]] = {"llama": (LlamaConfig, Llama)}

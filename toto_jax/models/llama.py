@@ -1,0 +1,230 @@
+"""The paper's decoder (section 3.2): a LLaMA, causal, pre-RMSNorm, SwiGLU, rotary positions, no biases.
+
+Shapes: B sequences, T positions, V vocabulary, D model width, L layers, S cached positions, K key-value
+heads, H size of a head.
+"""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from toto_jax.errors import ConfigError, nearest
+from toto_jax.models import remat
+from toto_jax.models.attention import Past, SelfAttention
+from toto_jax.models.functional import Functional, Stack, parameter
+from toto_jax.models.layers import RMSNorm, SwiGLU, linear
+from toto_jax.models.outputs import Cache, DecoderOutput
+from toto_jax.models.rope import rotary_tables
+from toto_jax.sharding.rules import constrain
+from toto_jax.tree import Params
+
+DTYPES = ("float32", "bfloat16")
+_POSITIVE = (
+    "layers", "d_model", "heads", "kv_heads", "head_dim", "d_ff", "rope_base", "norm_eps", "init_std",
+    "vocabulary_multiple", "scan_unroll",
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class LlamaConfig:
+    """Sizes and choices; configs/default.py says what each key means.
+
+    Raises:
+      ConfigError: on a size that isn't positive, heads that don't share key-value heads evenly, an odd head
+        (its two halves turn together), or an unknown dtype or remat policy.
+    """
+
+    layers: int
+    d_model: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    d_ff: int
+    rope_base: float
+    norm_eps: float
+    init_std: float
+    tied_head: bool
+    vocabulary_multiple: int
+    dtype: str
+    remat: str
+    scan_unroll: int
+
+    def __post_init__(self) -> None:
+        for name in _POSITIVE:
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"config.model.{name} must be positive, got {getattr(self, name)}")
+        if self.heads % self.kv_heads:
+            fitting = [size for size in range(1, self.heads + 1) if self.heads % size == 0]
+            raise ConfigError(
+                f"config.model.heads={self.heads} can't share kv_heads={self.kv_heads} evenly; "
+                f"kv_heads may be one of {fitting}"
+            )
+        if self.head_dim % 2:
+            raise ConfigError(
+                f"config.model.head_dim={self.head_dim} is odd, and rotary positions turn pairs; "
+                f"{self.head_dim + 1} would do"
+            )
+        if self.dtype not in DTYPES:
+            raise ConfigError(f"config.model.dtype={self.dtype!r} is unknown; {nearest(self.dtype, DTYPES)}")
+        remat.check(self.remat)
+
+
+class Block(nnx.Module):
+    """x + attention(norm(x)), then x + mlp(norm(x))."""
+
+    def __init__(self, config: LlamaConfig, rngs: nnx.Rngs):
+        init = nnx.initializers.normal(config.init_std)
+        self.attention_norm = RMSNorm(config.d_model, config.norm_eps, rngs)
+        self.attention = SelfAttention(
+            config.d_model, config.heads, config.kv_heads, config.head_dim, init, rngs
+        )
+        self.mlp_norm = RMSNorm(config.d_model, config.norm_eps, rngs)
+        self.mlp = SwiGLU(config.d_model, config.d_ff, init, rngs)
+
+    def __call__(
+        self, x_BTD: jax.Array, rotary: tuple[jax.Array, jax.Array], past: Past | None
+    ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+        """Returns the block's output and the new positions' keys and values."""
+        mixed_BTD, k_BKTH, v_BKTH = self.attention(self.attention_norm(x_BTD), rotary, past)
+        x_BTD = x_BTD + mixed_BTD
+        x_BTD = x_BTD + self.mlp(self.mlp_norm(x_BTD))
+        return constrain(x_BTD, "batch", "sequence", None), (k_BKTH, v_BKTH)
+
+
+class Ends(nnx.Module):
+    """What stands before and after the blocks: the embedding, the last norm and the output head."""
+
+    def __init__(self, config: LlamaConfig, vocabulary: int, rngs: nnx.Rngs):
+        size, init = config.d_model, nnx.initializers.normal(config.init_std)
+        self.embedding = parameter(rngs, (vocabulary, size), ("vocabulary", "embed"), init)
+        self.final_norm = RMSNorm(size, config.norm_eps, rngs)
+        if not config.tied_head:
+            self.head = parameter(rngs, (size, vocabulary), ("embed", "vocabulary"), init)
+        self.dtype = jnp.dtype(config.dtype)
+
+    def embed(self, ids_BT: jax.Array) -> jax.Array:
+        """Returns x_BTD in the compute dtype."""
+        return constrain(self.embedding[...][ids_BT].astype(self.dtype), "batch", "sequence", None)
+
+    def logits(self, x_BTD: jax.Array) -> jax.Array:
+        """Returns logits_BTV, float32."""
+        w_DV = self.head[...] if hasattr(self, "head") else self.embedding[...].T
+        return linear(self.final_norm(x_BTD), w_DV, jnp.float32)
+
+
+@dataclasses.dataclass(frozen=True)
+class Llama:
+    """A `Decoder`: structure only, parameters come in as arguments. Equal ones share compiled programs.
+
+    Attributes:
+      config: its sizes and choices.
+      vocabulary: ids it knows, already a multiple of `config.vocabulary_multiple` (`video.vocabulary_size`).
+
+    Raises:
+      ConfigError: if the vocabulary isn't such a multiple.
+    """
+
+    config: LlamaConfig
+    vocabulary: int
+
+    def __post_init__(self) -> None:
+        multiple = self.config.vocabulary_multiple
+        if self.vocabulary % multiple:
+            raise ConfigError(
+                f"A vocabulary of {self.vocabulary} is no multiple of config.model.vocabulary_multiple="
+                f"{multiple}; {-(-self.vocabulary // multiple) * multiple} is"
+            )
+
+    @functools.cached_property
+    def _ends(self) -> Functional[Ends]:
+        return Functional(functools.partial(Ends, self.config, self.vocabulary))
+
+    @functools.cached_property
+    def _blocks(self) -> Stack[Block]:
+        return Stack(functools.partial(Block, self.config), self.config.layers)
+
+    def init(self, key: jax.Array) -> Params:
+        """Returns float32 parameters; those of the blocks, under `layers`, are stacked in front."""
+        ends_key, blocks_key = jax.random.split(key)
+        return {**self._ends.init(ends_key), "layers": self._blocks.init(blocks_key)}
+
+    def logical_axes(self) -> Any:
+        """Returns a tree like `init`'s whose leaves are tuples of logical axis names."""
+        return {**self._ends.logical_axes(), "layers": self._blocks.logical_axes()}
+
+    def init_cache(self, batch: int, length: int, dtype: str | None = None) -> Cache:
+        """Returns an empty cache with room for `length` positions, in the compute dtype unless told."""
+        c = self.config
+        zeros = jnp.zeros((c.layers, batch, c.kv_heads, length, c.head_dim), dtype or c.dtype)
+        return Cache(zeros, zeros, np.int32(0))
+
+    def apply(
+        self,
+        params: Params,
+        ids_BT: jax.Array,
+        *,
+        hidden: tuple[int, ...] = (),
+        logits: bool = True,
+        cache: Cache | None = None,
+    ) -> DecoderOutput:
+        """Runs the decoder; see `models.decoder.Decoder.apply`."""
+        stop = self._blocks_needed(hidden, logits or cache is not None)
+        new = ids_BT.shape[1]
+        if cache is not None and new > cache.room:
+            raise ValueError(f"{new} new positions don't fit into a cache with room for {cache.room}")
+        ends = self._ends.bind({name: values for name, values in params.items() if name != "layers"})
+        start = 0 if cache is None else cache.length
+        rotary = rotary_tables(start + jnp.arange(new), self.config.head_dim, self.config.rope_base)
+        collect = any(index < stop for index in hidden)
+
+        def block(x_BTD: jax.Array, layer: tuple[Params, tuple[jax.Array, jax.Array] | None]) -> Any:
+            values, seen = layer
+            past = None if seen is None else Past(*seen, start)
+            out_BTD, fresh = self._blocks.layer.bind(values)(x_BTD, rotary, past)
+            return out_BTD, (x_BTD if collect else None, fresh if cache is not None else None)
+
+        # Unrolled, XLA writes to the cache before the last layers have read it, and so copies all of it.
+        unroll = self.config.scan_unroll if cache is None else 1
+        layers = params["layers"]
+        if stop < self.config.layers:
+            layers = jax.tree.map(lambda leaf: leaf[:stop], layers)
+        seen = None if cache is None or cache.known_empty else (cache.keys_LBKSH, cache.values_LBKSH)
+        body = remat.rematerialise(block, self.config.remat, unroll)
+        x_BTD, (inputs_LBTD, fresh) = jax.lax.scan(
+            body, ends.embed(ids_BT), (layers, seen), length=stop, unroll=min(unroll, max(stop, 1))
+        )
+        states = [x_BTD if index == stop else inputs_LBTD[index] for index in hidden]
+        return DecoderOutput(
+            logits_BTV=ends.logits(x_BTD) if logits else None,
+            hidden_LBTD=jnp.stack(states) if states else None,
+            cache=None if cache is None else _append(cache, fresh),
+        )
+
+    def _blocks_needed(self, hidden: tuple[int, ...], all_of_them: bool) -> int:
+        layers = self.config.layers
+        wrong = [index for index in hidden if not 0 <= index <= layers]
+        if wrong:
+            raise ConfigError(
+                f"Hidden states of a decoder of {layers} layers are 0 (the embedding's output) to {layers} "
+                f"(the last block's), got {wrong}"
+            )
+        return layers if all_of_them else max(hidden, default=0)
+
+
+def _append(cache: Cache, fresh_LBKTH: tuple[jax.Array, jax.Array]) -> Cache:
+    """Returns the cache with the new positions behind the old ones.
+
+    The layers only read the cache and all of their new keys and values are written here at once, so that a
+    loop over steps updates its buffers in place.
+    """
+    at = (0, 0, 0, cache.length, 0)
+    keys, values = (
+        jax.lax.dynamic_update_slice(old, new.astype(old.dtype), at)
+        for old, new in zip((cache.keys_LBKSH, cache.values_LBKSH), fresh_LBKTH, strict=True)
+    )
+    return Cache(keys, values, cache.length + fresh_LBKTH[0].shape[3])

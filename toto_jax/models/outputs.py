@@ -1,0 +1,52 @@
+"""What a decoder hands back: logits, hidden states and the cache of keys and values.
+
+Shapes: B sequences, T new positions, V vocabulary, D model width, L layers, S cached positions, K key-value
+heads, H size of a head.
+"""
+
+import dataclasses
+
+import jax
+import numpy as np
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Cache:
+    """Keys and values of the positions seen so far; room for S of them.
+
+    Attributes:
+      keys_LBKSH: keys, rotated already.
+      values_LBKSH: values.
+      length: int32 scalar, how many positions are filled. The rest is never looked at.
+    """
+
+    keys_LBKSH: jax.Array
+    values_LBKSH: jax.Array
+    length: jax.Array
+
+    @property
+    def room(self) -> int:
+        """Positions that the cache can hold."""
+        return self.keys_LBKSH.shape[3]
+
+    @property
+    def known_empty(self) -> bool:
+        """Whether the cache is fresh from `init_cache` in the same trace: then nobody needs to look at it."""
+        return isinstance(self.length, np.integer) and self.length == 0
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class DecoderOutput:
+    """What `Decoder.apply` returns; what wasn't asked for is None.
+
+    Attributes:
+      logits_BTV: float32; position t predicts token t + 1.
+      hidden_LBTD: the requested hidden states in the order of the request, in the compute dtype.
+      cache: the cache that was given, with the new positions in it.
+    """
+
+    logits_BTV: jax.Array | None
+    hidden_LBTD: jax.Array | None
+    cache: Cache | None

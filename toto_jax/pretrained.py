@@ -1,0 +1,180 @@
+"""A trained Toto in a notebook: features, logits, continuations.
+
+  toto = toto_jax.from_pretrained("runs/quickstart")
+  toto.features(video, layer=2)       # (B, F, h, w, D)
+  toto.continue_video(video, frames=4)
+
+Only parameters are read, onto one device, whatever mesh saved them; the extra `train` is not needed.
+
+Shapes: B videos, F frames, H x W pixels, h x w codes, T tokens, V vocabulary, D model width.
+"""
+
+import dataclasses
+import functools
+import json
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+
+from toto_jax.config import from_json
+from toto_jax.errors import CheckpointError, ConfigError
+from toto_jax.experiment import build, choose_step
+from toto_jax.generation.rollout import continue_frames
+from toto_jax.generation.sampling import SamplerConfig
+from toto_jax.models.decoder import Decoder
+from toto_jax.tokenizers.base import Tokenizer
+from toto_jax.tokenizers.loading import load_tokenizer
+from toto_jax.training.checkpoint import abstract_like, read_metadata, restore_params
+from toto_jax.tree import Params
+from toto_jax.video import START_TOKENS, VIDEO_START, ClipGeometry, to_sequences
+
+
+@dataclasses.dataclass(frozen=True)
+class Toto:
+    """A pre-trained model with its tokenizer.
+
+    Attributes:
+      config: the whole config of its run.
+      step: of the checkpoint.
+      decoder: the transformer as pure functions of `params`.
+      params: its parameters.
+      geometry: frames and codes of a clip.
+      tokenizer: frames to codes and back.
+    """
+
+    config: ml_collections.ConfigDict
+    step: int
+    decoder: Decoder
+    params: Params
+    geometry: ClipGeometry
+    tokenizer: Tokenizer
+
+    def features(self, video_BFHWC: np.ndarray, layer: int, kind: str = "video") -> jax.Array:
+        """Returns features_BFhwD: the hidden state behind each code.
+
+        Args:
+          video_BFHWC: uint8 RGB, up to a clip's frames, of the size that the model was trained on.
+          layer: 0 for the embedding, i for the output of block i; the middle of the model is usually best (Figure 8).
+          kind: "video", or "image" for frames that have nothing to do with each other.
+        """
+        codes_BFhw = self._encode(video_BFHWC)
+        if not 0 <= layer <= self.decoder.config.layers:
+            raise ConfigError(f"layer={layer}: this model has 0 (the embedding) to {self.decoder.config.layers}")
+        if kind not in START_TOKENS:
+            raise ConfigError(f"kind={kind!r}: give 'video' or 'image'")
+        ids_BT = to_sequences(
+            codes_BFhw.reshape(len(codes_BFhw), -1), np.full(len(codes_BFhw), START_TOKENS[kind], np.int32)
+        )
+        hidden_LBTD = _hidden(self.decoder, self.params, jnp.asarray(ids_BT[:, :-1]), layer)
+        return hidden_LBTD[0, :, 1:].reshape(*codes_BFhw.shape, -1)
+
+    def logits(self, ids_BT: np.ndarray) -> jax.Array:
+        """Returns logits_BTV; position t predicts token t + 1. `video.to_sequences` makes ids of codes."""
+        return _logits(self.decoder, self.params, jnp.asarray(ids_BT))
+
+    def continue_video(
+        self,
+        video_BFHWC: np.ndarray,
+        frames: int,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        seed: int = 0,
+    ) -> np.ndarray:
+        """Returns the `frames` frames that the model dreams up behind a video, uint8 (B, frames, H, W, 3).
+
+        Args:
+          video_BFHWC: uint8 RGB; the latest frames that fit into the context are looked at.
+          frames: how many more.
+          temperature: 0 takes the likeliest code each time.
+          top_k: draw from the k likeliest codes; 0 for all.
+          top_p: draw from the likeliest codes that make up this probability; 1.0 for all.
+          seed: of the draws.
+        """
+        codes_BFhw = self._encode(video_BFHWC[:, -(self.geometry.frames - 1) :])
+        sampler = SamplerConfig(temperature, top_k, top_p)
+        new_BFhw = continue_frames(
+            self.decoder, self.params, codes_BFhw, frames, self.geometry, sampler, jax.random.key(seed)
+        )
+        return self.tokenizer.decode(np.asarray(new_BFhw))
+
+    def tokens(self, video_BFHWC: np.ndarray) -> np.ndarray:
+        """Returns ids_BT of whole sequences of uint8 RGB videos, start and end tokens included."""
+        codes_BFhw = self._encode(video_BFHWC)
+        return to_sequences(codes_BFhw.reshape(len(codes_BFhw), -1), np.full(len(codes_BFhw), VIDEO_START, np.int32))
+
+    def _encode(self, video_BFHWC: np.ndarray) -> np.ndarray:
+        size = self.config.clips.size
+        if video_BFHWC.ndim != 5 or video_BFHWC.dtype != np.uint8 or video_BFHWC.shape[2:] != (size, size, 3):
+            raise ConfigError(
+                f"Give uint8 videos of shape (B, F, {size}, {size}, 3), got {video_BFHWC.dtype} {video_BFHWC.shape}; "
+                "toto_jax.data.clips resizes and crops"
+            )
+        if video_BFHWC.shape[1] > self.geometry.frames:
+            raise ConfigError(f"A clip has at most {self.geometry.frames} frames, got {video_BFHWC.shape[1]}")
+        return self.tokenizer.encode(video_BFHWC)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 3))
+def _hidden(decoder: Decoder, params: Params, ids_BT: jax.Array, layer: int) -> jax.Array:
+    return decoder.apply(params, ids_BT, hidden=(layer,), logits=False).hidden_LBTD
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _logits(decoder: Decoder, params: Params, ids_BT: jax.Array) -> jax.Array:
+    return decoder.apply(params, ids_BT).logits_BTV
+
+
+def from_pretrained(
+    path: str | pathlib.Path,
+    dtype: str | None = None,
+    step: int | None = None,
+    tokenizer: str | pathlib.Path | None = None,
+) -> Toto:
+    """Loads a model from a run.
+
+    Args:
+      path: a workdir, or one of its checkpoints (`<workdir>/checkpoints/<step>`).
+      dtype: of parameters and computation, e.g. "bfloat16"; by default float32 parameters and the config's computation.
+      step: which checkpoint of a workdir; the newest by default.
+      tokenizer: folder of the tokenizer, if it isn't where the run had it.
+
+    Raises:
+      CheckpointError: if there is no checkpoint, no tokenizer, or what is there doesn't fit together.
+    """
+    path = pathlib.Path(path)
+    if (path / "checkpoints").is_dir():
+        checkpoint = path / "checkpoints" / str(choose_step(path / "checkpoints", step))
+    else:
+        checkpoint = path
+    if not checkpoint.name.isdigit():
+        raise CheckpointError(f"{path} is neither a workdir with checkpoints nor a checkpoint folder")
+    workdir = checkpoint.parent.parent
+
+
+    config = from_json(json.dumps(read_metadata(checkpoint)["config"]))
+    if config.task != "next_token":
+        raise CheckpointError(f"{checkpoint} is of the task {config.task!r}, not a Toto; load_tokenizer reads tokenizers")
+    with config.unlocked():
+        config.mesh.update(data=1, fsdp=1, tensor=1)
+        config.train.update(microbatches=1)
+        if dtype is not None:
+            config.model.dtype = dtype
+    experiment = build(config, workdir, jax.local_devices()[:1])
+    abstract = abstract_like(experiment.trainer.abstract_state.params, experiment.trainer.state_shardings.params)
+    if dtype is not None:
+        abstract = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, jnp.dtype(dtype), sharding=leaf.sharding), abstract
+        )
+    params = restore_params(checkpoint, abstract, averaged=experiment.settings.optimizer.ema > 0)
+    return Toto(
+        config=config,
+        step=int(checkpoint.name),
+        decoder=experiment.task.decoder,
+        params=params,
+        geometry=experiment.settings.geometry,
+        tokenizer=load_tokenizer(pathlib.Path(tokenizer or experiment.tokenizer_path)),
+    )

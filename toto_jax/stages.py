@@ -1,0 +1,185 @@
+"""A run from media to report: what is missing is prepared, what is there is reused.
+
+Training a tokenizer is the same run on another config, one folder deeper.
+"""
+
+import json
+import pathlib
+import time
+from collections.abc import Callable
+
+import ml_collections
+
+from toto_jax.config import differences, from_json, to_json
+from toto_jax.errors import ConfigError, DataError
+from toto_jax.experiment import Experiment, build
+from toto_jax.settings import Settings, parse
+from toto_jax.sharding.report import sharding_report
+from toto_jax.tokenizers.loading import SPEC_NAME, load_tokenizer, save_tokenizer
+from toto_jax.training.checkpoint import Checkpoints
+from toto_jax.training.loop import Hook
+from toto_jax.training.metrics import MetricWriter, duration
+from toto_jax.training.state import TrainState
+from toto_jax.tree import count
+
+Log = Callable[[str], None]
+
+# What a run may change when it goes on in its workdir. Anything else would make its first half another experiment.
+FREE_KEYS = (
+    "checkpoint.",
+    "data.prefetch",
+    "data.workers",
+    "evals.",
+    "mesh.",
+    "model.remat",
+    "model.scan_unroll",
+    "name",
+    "report",
+    "tokenizer.training",
+    "train.log_every",
+    "train.max_bad_steps",
+)
+
+
+def run(config: ml_collections.ConfigDict, workdir: pathlib.Path, log: Log = print) -> Experiment:
+    """Prepares what is missing, trains to the last step, evaluates, and writes the report.
+
+    Returns:
+      The experiment, for whoever wants to go on with it.
+    """
+    settings = parse(config)
+    claim_workdir(config, workdir)
+    prepare(settings, workdir, log)
+    experiment = build(config, workdir)
+    train(experiment, config, log)
+    if settings.report:
+        from toto_jax.evaluation.report import write_report
+
+        log(f"Report: {write_report(workdir)}")
+    return experiment
+
+
+def claim_workdir(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
+    """Writes `config.json`, or checks that the one there is of the same experiment.
+
+    Raises:
+      ConfigError: with every difference, if the workdir belongs to another config.
+    """
+    path = workdir / "config.json"
+    if path.exists():
+        changed = [
+            line
+            for line in differences(from_json(path.read_text()), from_json(to_json(config)))
+            if not line.startswith(FREE_KEYS)
+        ]
+        if changed:
+            shown = "\n  ".join(changed[:20])
+            raise ConfigError(
+                f"{workdir} holds a run of another config. Differences (there -> here):\n  {shown}\n"
+                "Give another --workdir, or the config that it was started with"
+            )
+    workdir.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(to_json(config))
+    temporary.replace(path)
+
+
+def prepare(settings: Settings, workdir: pathlib.Path, log: Log) -> None:
+    """Makes the run's shards, and the tokenizer that they need, if they aren't there.
+
+    Raises:
+      DataError: when shards are missing and the config names no media to make them of.
+    """
+    shards = pathlib.Path(settings.data.shards or workdir / "shards")
+    sources = [name for name, weight in settings.data.mixture.items() if weight]
+    missing = [
+        name
+        for name in sources
+        if not all((shards / name / split / "manifest.json").exists() for split in ("train", "validation"))
+    ]
+    if not missing:
+        return
+    if not settings.data.media or missing != sources[:1]:
+        raise DataError(
+            f"There are no shards of {', '.join(missing)} in {shards}. Write them with python -m toto_jax.pretokenize, or "
+            "name a folder of videos or images with --config.data.media=... and have them written here"
+        )
+    tokenizer = None
+    if settings.task == "next_token":
+        path = pathlib.Path(settings.tokenizer.path or workdir / "tokenizer")
+        if not (path / SPEC_NAME).exists():
+            train_tokenizer(settings, path, workdir / "tokenizer_run", log)
+        tokenizer = load_tokenizer(path)
+    from toto_jax.data.pretokenization import pretokenize
+
+    log(f"\n== Writing {'token' if tokenizer else 'pixel'} shards of {settings.data.media} into {shards / missing[0]}")
+    pretokenize(
+        settings.data.media, settings.data.labels, settings.clips, tokenizer, shards / missing[0], settings.seed
+    )
+
+
+def train_tokenizer(settings: Settings, path: pathlib.Path, workdir: pathlib.Path, log: Log) -> None:
+    """Trains the tokenizer that the config describes, on the same media, and saves it in `path`.
+
+    Raises:
+      ConfigError: if the config has no recipe for it.
+    """
+    if settings.tokenizer.training is None:
+        raise ConfigError(
+            f"There is no tokenizer in {path}, and config.tokenizer.training has no recipe to train one. "
+            "Set config.tokenizer.path to the folder of a saved tokenizer"
+        )
+    config = ml_collections.ConfigDict(json.loads(json.dumps(settings.tokenizer.training)))
+    config.data.media, config.data.labels = settings.data.media, settings.data.labels
+    for name in ("codebook_size", "width", "decoder_stem", "halvings", "blocks"):
+        config.tokenizer[name] = getattr(settings.tokenizer, name)
+    log("\n== Training the tokenizer: it turns frames into discrete codes, the words that the transformer will predict")
+    experiment = run(config, workdir, log)
+    params, _ = experiment.restore_params()
+    spec = save_tokenizer(path, experiment.settings.tokenizer.dvae, params)
+    log(f"Tokenizer {spec.kind} {spec.content_hash[:12]} saved in {path}")
+
+
+def train(experiment: Experiment, config: ml_collections.ConfigDict, log: Log) -> TrainState:
+    """Trains, from the newest checkpoint of the workdir where there is one, evaluating as the config says."""
+    settings, trainer = experiment.settings, experiment.trainer
+    metadata = {"config": json.loads(to_json(config))}
+    checkpoints = Checkpoints(experiment.checkpoint_folder, settings.checkpoint, metadata)
+    start = checkpoints.latest_step or 0
+    writer = MetricWriter(experiment.workdir, start)
+    values = count(trainer.abstract_state.params)
+    log(f"\n== Training {settings.name}: {values / 1e6:.2f}M parameters, {settings.train.steps} steps of "
+        f"{settings.train.batch_size} clips")  # fmt: skip
+    log(sharding_report(trainer.abstract_state.params, trainer.state_shardings.params, experiment.mesh))
+    if start:
+        log(f"Going on from step {start}")
+    try:
+        state = trainer.fit(
+            experiment.batches_from,
+            checkpoints=checkpoints,
+            writer=writer,
+            hooks=[
+                Hook(entry["every"], _evaluation(experiment, name, writer, log))
+                for name, entry in settings.evals.items()
+            ],
+            log=log,
+        )
+    finally:
+        writer.close()
+        checkpoints.close()
+    return state
+
+
+def _evaluation(
+    experiment: Experiment, name: str, writer: MetricWriter, log: Log
+) -> Callable[[int, TrainState], None]:
+    def evaluate(step: int, state: TrainState) -> None:
+        began = time.perf_counter()
+        numbers = experiment.evaluate(name, step, state.best_params)
+        writer.write(step, name, numbers)
+        shown = "  ".join(f"{key.replace('_', ' ')} {value:.4g}" for key, value in list(numbers.items())[:6])
+        log(f"  {name} ({duration(time.perf_counter() - began)}): {shown}")
+
+    return evaluate
+
+

@@ -1,0 +1,1 @@
+from toto_jax.training.task import Batch, Metrics, Task  # noqa: F401

@@ -1,0 +1,78 @@
+"""Predict the next token of a clip: the paper's pre-training objective (section 3.1, equation 1).
+
+Shapes: B sequences, T = codes + 2 tokens of a sequence, V vocabulary.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from toto_jax.models.decoder import Decoder
+from toto_jax.training.task import Batch, Metrics
+from toto_jax.tree import Params
+from toto_jax.video import ClipGeometry
+
+
+@dataclasses.dataclass(frozen=True)
+class NextTokenConfig:
+    """Attributes:
+    end_token_loss: whether the end token is among the targets (the paper doesn't say; it costs one position).
+    """
+
+    end_token_loss: bool
+
+
+def token_nll(logits_BTV: jax.Array, targets_BT: jax.Array) -> jax.Array:
+    """Returns the negative log-likelihood of each target, in nats, float32."""
+    top_BT = jax.lax.stop_gradient(logits_BTV.max(-1))
+    shifted_BTV = logits_BTV - top_BT[..., None]
+    chosen_BT = jnp.take_along_axis(shifted_BTV, targets_BT[..., None], axis=-1)[..., 0]
+    return jnp.log(jnp.exp(shifted_BTV).sum(-1)) - chosen_BT
+
+
+class NextToken:
+    """The task of a Toto.
+
+    Args:
+      decoder: the transformer.
+      geometry: frames and codes of a clip.
+      config: which positions count.
+    """
+
+    def __init__(self, decoder: Decoder, geometry: ClipGeometry, config: NextTokenConfig):
+        self.decoder = decoder
+        self.geometry = geometry
+        self.config = config
+
+    def init(self, key: jax.Array) -> Params:
+        return self.decoder.init(key)
+
+    def logical_axes(self) -> Any:
+        return self.decoder.logical_axes()
+
+    def batch_spec(self, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
+        return {"ids": jax.ShapeDtypeStruct((batch_size, self.geometry.sequence_length), jnp.int32)}
+
+    def nll(self, params: Params, ids_BT: jax.Array) -> jax.Array:
+        """Returns nll_BT of the targets ids_BT[:, 1:]: the codes, then (if it is learned) the end token."""
+        last = None if self.config.end_token_loss else -1
+        logits_BTV = self.decoder.apply(params, ids_BT[:, :-1][:, :last]).logits_BTV
+        return token_nll(logits_BTV, ids_BT[:, 1:][:, :last])
+
+    def loss(
+        self, params: Params, batch: Batch, key: jax.Array, step: jax.Array
+    ) -> tuple[jax.Array, Metrics]:
+        """Returns the mean negative log-likelihood over all targets, and that over codes alone.
+
+        `code_loss` leaves out the end token, which is nearly free, so it compares with the paper's curves.
+        """
+        del key, step
+        nll_BT = self.nll(params, batch["ids"])
+        codes_BN = nll_BT[:, : self.geometry.codes]
+        count = jnp.float32(nll_BT.size)
+        return nll_BT.mean(), {
+            "loss": (nll_BT.sum(), count),
+            "code_loss": (codes_BN.sum(), jnp.float32(codes_BN.size)),
+        }

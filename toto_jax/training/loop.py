@@ -1,0 +1,185 @@
+"""The one training loop: every task, from a probe to a pre-training, goes through here."""
+
+import dataclasses
+import functools
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import optax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from toto_jax.errors import Preempted
+from toto_jax.sharding.report import check_axes_used
+from toto_jax.sharding.rules import check_divides, partition_spec, shardings
+from toto_jax.training.task import Batch, Task
+from toto_jax.training.checkpoint import Checkpoints, abstract_like
+from toto_jax.training.metrics import MetricWriter
+from toto_jax.training.monitor import Monitor, TrainConfig
+from toto_jax.training.optimizer import OptimizerConfig, learning_rate_schedule, make_optimizer
+from toto_jax.training.preemption import StopSignal
+from toto_jax.training.state import TrainState, init_state
+from toto_jax.training.step import train_step
+
+
+@dataclasses.dataclass(frozen=True)
+class Hook:
+    """Something done between steps with the state: an evaluation.
+
+    Attributes:
+      every: steps between calls; 0 for the end of the run only. The end always calls.
+      run: takes the number of steps done and the state.
+    """
+
+    every: int
+    run: Callable[[int, TrainState], None]
+
+
+class Trainer:
+    """A task's step, compiled for a mesh, and the loop around it.
+
+    Args:
+      task: what is learned.
+      optimizer: how.
+      config: how long, how much at once.
+      mesh: on what.
+      seed: of parameters and of every step's randomness.
+      units: (name, number in one example) of what throughput counts.
+
+    Raises:
+      ConfigError: when parameters or batch can't be laid over the mesh.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        optimizer: OptimizerConfig,
+        config: TrainConfig,
+        mesh: Mesh,
+        seed: int,
+        units: tuple[str, int] = ("examples", 1),
+    ):
+        self.config = config
+        self.mesh = mesh
+        self.units = units
+        axes = task.logical_axes()
+        transform = make_optimizer(optimizer, config.steps, axes)
+        self._init = functools.partial(init_state, task, transform, optimizer.ema > 0, seed)
+        self.abstract_state = jax.eval_shape(self._init)
+        self.state_shardings = self._state_shardings(axes, transform)
+        self.batch_shardings = self._batch_shardings(task.batch_spec(config.batch_size))
+        check_axes_used(mesh, self.state_shardings.params, self.batch_shardings)
+        step = functools.partial(
+            train_step,
+            task=task,
+            optimizer=transform,
+            schedule=learning_rate_schedule(optimizer, config.steps),
+            seed=seed,
+            ema=optimizer.ema,
+            microbatches=config.microbatches,
+        )
+        self.step = jax.jit(
+            step,
+            donate_argnums=0,
+            in_shardings=(self.state_shardings, self.batch_shardings),
+            out_shardings=(self.state_shardings, None),
+        )
+
+    def _state_shardings(self, axes: Any, transform: optax.GradientTransformation) -> TrainState:
+        abstract = self.abstract_state
+        params = shardings(self.mesh, axes, abstract.params)
+        whole = NamedSharding(self.mesh, PartitionSpec())
+        return TrainState(
+            step=whole,
+            params=params,
+            # Moments lie where their parameters lie.
+            opt_state=optax.tree.map_params(
+                transform,
+                lambda _, sharding: sharding,
+                abstract.opt_state,
+                params,
+                transform_non_params=lambda _: whole,
+            ),
+            ema=None if abstract.ema is None else params,
+            bad_steps=whole,
+            bad_steps_in_a_row=whole,
+        )
+
+    def _batch_shardings(self, spec: dict[str, jax.ShapeDtypeStruct]) -> dict[str, NamedSharding]:
+        found = {}
+        for name, leaf in spec.items():
+            rows = partition_spec(("batch", *[None] * (len(leaf.shape) - 1)))
+            microbatch = leaf.shape[0] // self.config.microbatches
+            check_divides(self.mesh, "config.train.batch_size / microbatches", microbatch, rows[0])
+            found[name] = NamedSharding(self.mesh, rows)
+        return found
+
+    def init(self) -> TrainState:
+        """Returns the state before the first step, made in place on its devices."""
+        with jax.set_mesh(self.mesh):
+            return jax.jit(self._init, out_shardings=self.state_shardings)()
+
+    def restore(self, checkpoints: Checkpoints) -> TrainState:
+        """Returns the newest saved state, laid over this mesh."""
+        return checkpoints.restore(abstract_like(self.abstract_state, self.state_shardings))
+
+    def fit(
+        self,
+        batches_from: Callable[[int], Iterator[Batch]],
+        *,
+        checkpoints: Checkpoints | None = None,
+        writer: MetricWriter | None = None,
+        hooks: Sequence[Hook] = (),
+        state: TrainState | None = None,
+        log: Callable[[str], None] = lambda line: None,
+    ) -> TrainState:
+        """Trains to the last step, from the newest checkpoint where there is one.
+
+        Args:
+          batches_from: step -> iterator of global batches from that step on; the data's state is the step.
+          checkpoints: where to save and resume.
+          writer: where numbers go.
+          hooks: evaluations.
+          state: a state to start from instead (already restored or made).
+          log: takes lines for people.
+
+        Returns:
+          The state after the last step.
+
+        Raises:
+          DivergedError: after `max_bad_steps` non-finite steps in a row.
+          Preempted: after SIGTERM or SIGINT, with the state saved.
+        """
+        if state is None:
+            resume = checkpoints is not None and checkpoints.latest_step is not None
+            state = self.restore(checkpoints) if resume else self.init()
+        start = int(state.step)
+        monitor = Monitor(self.config, self.units, writer, log)
+        with jax.set_mesh(self.mesh), StopSignal() as stop:
+            batches = batches_from(start) if start < self.config.steps else iter(())
+            # The order matters: the metrics of step n-1 are read after step n is dispatched, so the devices never wait
+            # for the host; evaluations see the state that would be saved; a save comes after the evaluations that are due
+            # with it, so that a resumed run owes none.
+            for step in range(start + 1, self.config.steps + 1):
+                state, metrics = self.step(state, next(batches))
+                monitor.put(step, metrics)
+                last = step == self.config.steps
+                began = time.perf_counter()
+                for hook in hooks:
+                    if last or (hook.every and step % hook.every == 0):
+                        monitor.flush()
+                        hook.run(step, state)
+                if checkpoints is not None and (last or stop.requested or checkpoints.due(step)):
+                    monitor.flush()
+                    checkpoints.save(step, state)
+                monitor.stopwatch.skip(time.perf_counter() - began)
+                if stop.requested and not last:
+                    monitor.flush()
+                    if checkpoints is not None:
+                        checkpoints.wait()
+                    raise Preempted(f"Asked to stop after step {step}; run the same command again to go on")
+            monitor.flush()
+            if checkpoints is not None:
+                checkpoints.wait()
+        return state

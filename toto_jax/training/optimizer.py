@@ -1,0 +1,84 @@
+"""AdamW with warm-up and cosine decay (paper section 3.2)."""
+
+import dataclasses
+from typing import Any
+
+import optax
+
+from toto_jax.errors import ConfigError
+from toto_jax.tree import matrices
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerConfig:
+    """Attributes:
+    learning_rate: at the end of the warm-up.
+    end_learning_rate: at the last step.
+    warmup_steps: of linear rise from 0.
+    b1, b2, eps: Adam's.
+    weight_decay: times the learning rate, on matrices only.
+    clip_norm: bound of the gradient's global norm; 0 turns it off.
+    ema: decay of averaged parameters; 0 turns them off.
+    """
+
+    learning_rate: float
+    end_learning_rate: float
+    warmup_steps: int
+    b1: float
+    b2: float
+    eps: float
+    weight_decay: float
+    clip_norm: float
+    ema: float
+
+    def __post_init__(self) -> None:
+        if self.learning_rate <= 0:
+            raise ConfigError(f"config.optimizer.learning_rate must be positive, got {self.learning_rate}")
+        if self.warmup_steps < 0:
+            raise ConfigError(f"config.optimizer.warmup_steps must be 0 or more, got {self.warmup_steps}")
+        if not 0 <= self.ema < 1:
+            raise ConfigError(f"config.optimizer.ema must be in [0, 1), got {self.ema}")
+
+
+def learning_rate_schedule(config: OptimizerConfig, steps: int) -> optax.Schedule:
+    """Returns update count (0 is the first) -> learning rate: linear warm-up, then half a cosine down to the end rate.
+
+    The first update has a warm-up's first share, not zero, and the last one the end rate.
+
+    Raises:
+      ConfigError: if the warm-up is not shorter than the run.
+    """
+    if config.warmup_steps >= steps:
+        raise ConfigError(
+            f"config.optimizer.warmup_steps={config.warmup_steps} is not shorter than config.train.steps={steps}; "
+            f"about {max(steps // 20, 1)} would do"
+        )
+    schedule = optax.warmup_cosine_decay_schedule(
+        init_value=0.0 if config.warmup_steps else config.learning_rate,
+        peak_value=config.learning_rate,
+        warmup_steps=config.warmup_steps,
+        decay_steps=steps,
+        end_value=config.end_learning_rate,
+    )
+    return lambda updates: schedule(updates + 1)
+
+
+def make_optimizer(config: OptimizerConfig, steps: int, axes: Any) -> optax.GradientTransformation:
+    """Returns the chain: clip by global norm, Adam, decoupled decay of matrices, learning rate.
+
+    Hyper-parameters live in the config and never in the optimizer's state, so a changed config takes effect on resume.
+
+    Args:
+      config: the settings.
+      steps: length of the run.
+      axes: tree of logical axes, which tells matrices from gains and biases.
+    """
+    schedule = learning_rate_schedule(config, steps)
+    decayed = matrices(axes)
+    clip = [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []
+    return optax.chain(
+        *clip,
+        optax.scale_by_adam(b1=config.b1, b2=config.b2, eps=config.eps),
+        optax.add_decayed_weights(config.weight_decay, mask=decayed),
+        optax.scale_by_learning_rate(schedule),
+    )

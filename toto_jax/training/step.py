@@ -1,0 +1,103 @@
+"""One step of training: a pure function of (state, batch)."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from toto_jax.training.task import Batch, Metrics, Task
+from toto_jax.training.state import TrainState
+from toto_jax.tree import Params
+
+StepFunction = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+
+
+def value_and_grad(
+    task: Task, params: Params, batch: Batch, key: jax.Array, step: jax.Array, microbatches: int
+) -> tuple[jax.Array, Metrics, Params]:
+    """Returns loss, metrics and gradients of a batch taken in equal parts, one after the other.
+
+    Parts have the same number of targets, so the mean of their gradients is the batch's gradient.
+    """
+    grad_fn = jax.value_and_grad(task.loss, has_aux=True)
+    if microbatches == 1:
+        (loss, metrics), grads = grad_fn(params, batch, key, step)
+        return loss, metrics, grads
+
+    def one(total: Any, part: tuple[jax.Array, Batch]) -> tuple[Any, None]:
+        index, microbatch = part
+        (loss, metrics), grads = grad_fn(params, microbatch, jax.random.fold_in(key, index), step)
+        return jax.tree.map(jnp.add, total, (loss, metrics, grads)), None
+
+    # Row r goes to part r % microbatches, so that every part is spread over all devices.
+    parts = jax.tree.map(
+        lambda x: jnp.moveaxis(x.reshape(x.shape[0] // microbatches, microbatches, *x.shape[1:]), 1, 0), batch
+    )
+    first = jax.tree.map(lambda x: x[0], parts)
+    shapes = jax.eval_shape(grad_fn, params, first, key, step)
+    (loss_shape, metrics_shape), grads_shape = shapes
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), (loss_shape, metrics_shape, grads_shape))
+    (loss, metrics, grads), _ = jax.lax.scan(one, zeros, (jnp.arange(microbatches), parts))
+    mean = functools.partial(jax.tree.map, lambda x: x / microbatches)
+    return mean(loss), metrics, mean(grads)
+
+
+def train_step(
+    state: TrainState,
+    batch: Batch,
+    *,
+    task: Task,
+    optimizer: optax.GradientTransformation,
+    schedule: optax.Schedule,
+    seed: int,
+    ema: float,
+    microbatches: int,
+) -> tuple[TrainState, Metrics]:
+    """Takes one step, or skips it when the loss or the gradient isn't finite.
+
+    A skipped step leaves parameters, moments, averages and the schedule's count bitwise as they were; only `step` goes
+    on, so that the data does. The decision is made from global values inside the program, hence is the same everywhere.
+
+    Returns:
+      The next state, and the task's metrics with `grad_norm`, `learning_rate`, `bad_steps`, `bad_steps_in_a_row`.
+    """
+    key = jax.random.fold_in(jax.random.key(seed), state.step + 1)  # 0 is the initialisation's
+    updates_so_far = state.step - state.bad_steps
+    loss, metrics, grads = value_and_grad(task, state.params, batch, key, updates_so_far, microbatches)
+    grad_norm = optax.tree.norm(grads)
+    good = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
+
+    updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    average = (
+        None
+        if state.ema is None
+        else jax.tree.map(lambda old, new: ema * old + (1 - ema) * new, state.ema, params)
+    )
+    params, opt_state, average = jax.tree.map(
+        lambda new, old: jnp.where(good, new, old),
+        (params, opt_state, average),
+        (state.params, state.opt_state, state.ema),
+    )
+    bad = 1 - good.astype(jnp.int32)
+    new_state = TrainState(
+        step=state.step + 1,
+        params=params,
+        opt_state=opt_state,
+        ema=average,
+        bad_steps=state.bad_steps + bad,
+        bad_steps_in_a_row=(state.bad_steps_in_a_row + bad) * bad,
+    )
+    one = jnp.float32(1)
+    metrics = {
+        **metrics,
+        "grad_norm": (grad_norm, one),
+        "learning_rate": (jnp.asarray(schedule(updates_so_far), jnp.float32), one),
+        "bad_steps": (new_state.bad_steps.astype(jnp.float32), one),
+        "bad_steps_in_a_row": (new_state.bad_steps_in_a_row.astype(jnp.float32), one),
+    }
+    return new_state, metrics
+

@@ -1,0 +1,32 @@
+"""What is learned, apart from how: a task is handed to the one trainer."""
+
+from typing import Any, Protocol
+
+import jax
+
+from toto_jax.tree import Params
+
+Batch = dict[str, jax.Array]
+# name -> (sum, count): sums travel with their denominators, so that means over microbatches, hosts and steps are exact.
+Metrics = dict[str, tuple[jax.Array, jax.Array]]
+
+
+class Task(Protocol):
+    """Parameters, a loss on a batch, and the batch's shapes. Pure: nothing in here changes."""
+
+    def init(self, key: jax.Array) -> Params:
+        """Returns float32 parameters, a nested dict."""
+
+    def logical_axes(self) -> Any:
+        """Returns a tree like `init`'s whose leaves are tuples of logical axis names."""
+
+    def batch_spec(self, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
+        """Returns the shapes and dtypes of a global batch."""
+
+    def loss(
+        self, params: Params, batch: Batch, key: jax.Array, step: jax.Array
+    ) -> tuple[jax.Array, Metrics]:
+        """Returns the scalar to minimise and metrics as sums with their denominators.
+
+        `step` is the optimizer step, for annealed weights and temperatures.
+        """
