@@ -70,6 +70,7 @@ def get_config() -> ConfigDict:
     c.dvae.temperature_end = 1 / 16
     c.dvae.temperature_steps = 150_000
     c.dvae.flip = True  # random horizontal flips
+    c.dvae.min_scale = 0.0  # least scale of the pixels' likelihood, in logits; 0 for none (see tasks/dvae.py)
 
     c.optimizer = ConfigDict()  # AdamW
     c.optimizer.learning_rate = 3e-4

@@ -94,12 +94,19 @@ class Toto:
           top_p: draw from the likeliest codes that make up this probability; 1.0 for all.
           seed: of the draws.
         """
-        codes_BFhw = self._encode(video_BFHWC[:, -(self.geometry.frames - 1) :])
+        codes_BFhw = self._encode(video_BFHWC[:, -self.geometry.frames :])
         sampler = SamplerConfig(temperature, top_k, top_p)
         new_BFhw = continue_frames(
-            self.decoder, self.params, codes_BFhw, frames, self.geometry, sampler, jax.random.key(seed)
+            self.decoder,
+            self.params,
+            codes_BFhw,
+            frames,
+            self.geometry,
+            sampler,
+            jax.random.key(seed),
+            codebook_size=self.tokenizer.spec.codebook_size,
         )
-        return self.tokenizer.decode(np.asarray(new_BFhw))
+        return self.tokenizer.decode(new_BFhw)
 
     def tokens(self, video_BFHWC: np.ndarray) -> np.ndarray:
         """Returns ids_BT of whole sequences of uint8 RGB videos, start and end tokens included."""

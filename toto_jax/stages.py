@@ -148,9 +148,12 @@ def train(experiment: Experiment, config: ml_collections.ConfigDict, log: Log) -
     start = checkpoints.latest_step or 0
     writer = MetricWriter(experiment.workdir, start)
     values = count(trainer.abstract_state.params)
-    log(f"\n== Training {settings.name}: {values / 1e6:.2f}M parameters, {settings.train.steps} steps of "
-        f"{settings.train.batch_size} clips")  # fmt: skip
-    log(sharding_report(trainer.abstract_state.params, trainer.state_shardings.params, experiment.mesh))
+    log(
+        f"\n== Training {settings.name}: {values / 1e6:.2f}M parameters, {settings.train.steps} steps of "
+        f"{settings.train.batch_size} clips on {experiment.mesh.size} device(s)"
+    )
+    if experiment.mesh.size > 1:
+        log(sharding_report(trainer.abstract_state.params, trainer.state_shardings.params, experiment.mesh))
     if start:
         log(f"Going on from step {start}")
     try:

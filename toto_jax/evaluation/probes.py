@@ -3,7 +3,7 @@
 The same probes on the same decoder with random weights show how much of the accuracy comes from the architecture and the
 codes alone.
 
-Shapes: M clips, B clips at once, L + 1 hidden states, T = N codes, D features.
+Shapes: M clips, B clips at once, L hidden states (of all layers of all models), T = N codes, D features.
 """
 
 import dataclasses
@@ -80,8 +80,13 @@ class Probes:
             )
         }
         random = jax.jit(self._decoder.init)(jax.random.key(self._context.seed + 1))
-        found = {"pre-trained": self._accuracies(params, data, len(classes))}
-        found["random weights"] = self._accuracies(random, data, len(classes))
+        accuracies = self._accuracies((params, random), data, len(classes))
+        # The control's hidden states stand behind the model's, as more layers: one training serves both.
+        half = self._decoder.config.layers + 1
+        found = {
+            "pre-trained": {kind: accuracy[:half] for kind, accuracy in accuracies.items()},
+            "random weights": {kind: accuracy[half:] for kind, accuracy in accuracies.items()},
+        }
         chance = 100 / len(classes)
         for kind in KINDS:
             trained, control = found["pre-trained"][kind], found["random weights"][kind]
@@ -129,16 +134,16 @@ class Probes:
         return ids_MT, np.array([records[row].label for row in kept], np.int32)
 
     def _accuracies(
-        self, params: Params, data: dict[str, tuple[np.ndarray, np.ndarray]], classes: int
+        self, models: tuple[Params, ...], data: dict[str, tuple[np.ndarray, np.ndarray]], classes: int
     ) -> dict[str, np.ndarray]:
-        """Returns {kind: accuracy in percent of each layer} of probes trained on `train`, measured on `validation`."""
+        """Returns {kind: accuracy in percent of each layer of each model}, trained on `train`, measured on `validation`."""
         config = self._config
         ids_MT, labels_M = data["train"]
         if config.batch_size > len(ids_MT):
             raise ConfigError(
                 f"A probe's batch_size={config.batch_size} is more than its {len(ids_MT)} training clips"
             )
-        train = _Features(self._decoder, params, ids_MT, config.batch_size, self._rows)
+        train = _Features(self._decoder, models, ids_MT, config.batch_size, self._rows)
         mean_LD, std_LD = train.statistics()
         task = ProbeTask(ids_MT.shape[1] - 1, classes, config.heads, mean_LD, std_LD, train.dtype)
         trainer = Trainer(
@@ -168,9 +173,9 @@ class Probes:
 
         probes = trainer.fit(batches_from).params
         ids_MT, labels_M = data["validation"]
-        held_out = _Features(self._decoder, params, ids_MT, config.batch_size, self._rows)
+        held_out = _Features(self._decoder, models, ids_MT, config.batch_size, self._rows)
         predict = jax.jit(lambda probes, hidden: task.predict(probes, {"hidden": hidden}))
-        correct = {kind: np.zeros(self._decoder.config.layers + 1) for kind in KINDS}
+        correct = {kind: np.zeros(len(mean_LD)) for kind in KINDS}
         for start in range(0, len(ids_MT), config.batch_size):
             rows = np.arange(start, min(start + config.batch_size, len(ids_MT)))
             full = np.resize(rows, config.batch_size)  # the last batch is filled up by repeating it
@@ -181,12 +186,20 @@ class Probes:
 
 
 class _Features:
-    """Frozen hidden states of the codes, computed once if they fit into memory and anew for each batch if not."""
+    """Frozen hidden states of the codes, computed once if they fit into memory and anew for each batch if not.
+
+    Those of several models stand one behind the other along the axis of layers.
+    """
 
     def __init__(
-        self, decoder: Decoder, params: Params, ids_MT: np.ndarray, batch_size: int, rows: NamedSharding
+        self,
+        decoder: Decoder,
+        models: tuple[Params, ...],
+        ids_MT: np.ndarray,
+        batch_size: int,
+        rows: NamedSharding,
     ):
-        self._params = params
+        self._models = models
         self._ids_MT = ids_MT
         self._batch_size = batch_size
         self._sharding = rows
@@ -215,7 +228,8 @@ class _Features:
             yield np.arange(start, start + self._batch_size) % len(self._ids_MT)
 
     def _compute(self, numbers: np.ndarray) -> jax.Array:
-        return self._hidden(self._params, jax.device_put(self._ids_MT[numbers], self._sharding))
+        ids_BT = jax.device_put(self._ids_MT[numbers], self._sharding)
+        return jnp.concatenate([self._hidden(params, ids_BT) for params in self._models], axis=1)
 
 
 @functools.lru_cache(maxsize=4)

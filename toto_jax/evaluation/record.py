@@ -1,5 +1,4 @@
-"""Results of a run on disk: `<workdir>/results/<evaluator>/<step>.json`, with pictures and animations beside
-it.
+"""Results of a run on disk: `<workdir>/results/<evaluator>/<step>.json`, with pictures beside it.
 
 A JSON file is put in place whole, after the files that it names, so a reader never sees half an evaluation.
 Evaluating a step again replaces its results.
@@ -72,7 +71,7 @@ def write_results(
 
     Raises:
       ConfigError: if the evaluator's name can't be a folder's, or an optional dependency is missing.
-      ValueError: if a name comes twice, or a result is none of the known kinds.
+      ValueError: if a name comes twice.
     """
     if not re.fullmatch(r"\w[\w.-]*", evaluator):
         raise ConfigError(

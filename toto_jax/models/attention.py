@@ -16,9 +16,10 @@ from toto_jax.models.layers import linear
 from toto_jax.models.rope import rotate
 
 # Queries are taken in chunks that see only the keys up to their own end, so nearly half of the scores are
-# never computed, and the rest stays in cache. More chunks than these save little and cost compile time.
+# never computed, and the rest stays in cache. More chunks save little and cost compile time. A chunk is a
+# multiple of CHUNK, so that a sequence of odd length makes no odd products but the last.
 MAX_CHUNKS = 8
-MIN_CHUNK = 64
+CHUNK = 64
 
 
 class Past(NamedTuple):
@@ -58,7 +59,7 @@ def causal_attention(
     # Heads in front of positions make each product a plain batched one: twice as fast on XLA's CPU backend.
     q_BKGTH = q_BTNH.reshape(batch, new, kv_heads, heads // kv_heads, size).transpose(0, 2, 3, 1, 4)
     k_BKTH, v_BKTH = k_BTKH.swapaxes(1, 2), v_BTKH.swapaxes(1, 2)
-    rows = max(-(-(-(-new // MAX_CHUNKS)) // 8) * 8, MIN_CHUNK)
+    rows = CHUNK * -(-new // (CHUNK * MAX_CHUNKS))
     chunks = []
     for start in range(0, new, rows):
         end = min(start + rows, new)

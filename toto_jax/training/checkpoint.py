@@ -130,9 +130,10 @@ class Checkpoints:
 
 
 def _context() -> ocp.Context:
+    context = ocp.Context()
     # Without a marker an empty folder named like a step would count as the newest checkpoint.
-    mode = ocp.options.AtomicityMode.COMMIT_FILE
-    return ocp.Context(atomicity_options=ocp.options.AtomicityOptions(mode=mode))
+    context.atomicity.mode = ocp.options.AtomicityMode.COMMIT_FILE
+    return context
 
 
 def list_steps(directory: pathlib.Path) -> list[int]:

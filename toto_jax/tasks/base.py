@@ -1,1 +1,0 @@
-from toto_jax.training.task import Batch, Metrics, Task  # noqa: F401
