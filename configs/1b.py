@@ -2,9 +2,9 @@
 
   python -m toto_jax.main --config=configs/1b.py --workdir=... --config.data.shards=/path/to/shards
 
-Data as in configs/base.py. The feed-forward is 5,632 wide (LLaMA's rule of 8/3 d, rounded up to 256): with four times the
-width, as the smaller sizes have, it would be a model of 1.5B. The paper's final training loss is 3.31 nats per code
-(Figure 2). Not run by us at this size.
+Data as in configs/base.py. The feed-forward is 5,632 wide (LLaMA's rule of 8/3 d, rounded up to 256): with
+four times the width, as the smaller sizes have, it would be a model of 1.5B. The paper's final training loss
+is 3.31 nats per code (Figure 2). Not run by us at this size.
 """
 
 from ml_collections import ConfigDict

@@ -2,9 +2,9 @@
 
   python -m toto_jax.main --config=configs/base.py --workdir=... --config.data.shards=/path/to/shards
 
-Shards: <shards>/{imagenet,ego4d,kinetics600,howto100m}/{train,validation}, each written by toto_jax.pretokenize with one
-8,192-code dVAE at 128 pixels. One million steps of 1M tokens. The paper's final training loss is 3.58 nats per code
-(Figure 2). Not run by us at this size: no hours are claimed.
+Shards: <shards>/{imagenet,ego4d,kinetics600,howto100m}/{train,validation}, each written by
+toto_jax.pretokenize with one 8,192-code dVAE at 128 pixels. One million steps of 1M tokens. The paper's final
+training loss is 3.58 nats per code (Figure 2). Not run by us at this size: no hours are claimed.
 """
 
 from ml_collections import ConfigDict

@@ -2,7 +2,8 @@
 
   python -m toto_jax.main --config=configs/large.py --workdir=... --config.data.shards=/path/to/shards
 
-Data as in configs/base.py. The paper's final training loss is 3.47 nats per code (Figure 2). Not run by us at this size.
+Data as in configs/base.py. The paper's final training loss is 3.47 nats per code (Figure 2). Not run by us at
+this size.
 """
 
 from ml_collections import ConfigDict

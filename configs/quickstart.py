@@ -2,8 +2,9 @@
 
   python -m toto_jax.main --config=configs/quickstart.py --workdir=runs/quickstart
 
-Renders clips of moving shapes, trains a small dVAE on them, writes token shards, pre-trains a small Toto, probes it for the
-kind of motion, continues held-out clips, and writes <workdir>/report.html. On your own videos, without labels:
+Renders clips of moving shapes, trains a small dVAE on them, writes token shards, pre-trains a small Toto,
+probes it for the kind of motion, continues held-out clips, and writes <workdir>/report.html. On your own
+videos, without labels:
 
   python -m toto_jax.main --config=configs/quickstart.py --workdir=runs/mine --config.data.media=/path/to/videos
 """
@@ -66,7 +67,7 @@ def get_config() -> ConfigDict:
     c.model.head_dim = 32
     c.model.d_ff = 512
     c.model.dtype = "float32"
-    c.model.scan_unroll = 4
+    c.model.remat = "full"
 
     c.optimizer.learning_rate = 3e-3
     c.optimizer.warmup_steps = 40

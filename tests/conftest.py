@@ -12,7 +12,9 @@ import jax
 import pytest
 from absl import flags
 
-jax.config.update("jax_compilation_cache_dir", str(pathlib.Path(tempfile.gettempdir()) / "toto_jax_test_cache"))
+jax.config.update(
+    "jax_compilation_cache_dir", str(pathlib.Path(tempfile.gettempdir()) / "toto_jax_test_cache")
+)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 jax.config.update("jax_numpy_rank_promotion", "allow")
 # Grain's worker processes read absl flags, which only `absl.app.run` parses.

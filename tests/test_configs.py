@@ -84,7 +84,9 @@ def test_every_key_is_read_somewhere() -> None:
     ("name", "layers", "d", "ff", "papers_millions"),
     [("base", 12, 768, 3072, 120), ("large", 16, 1024, 4096, 280), ("1b", 22, 2048, 5632, 1100)],
 )
-def test_the_papers_sizes(name: str, layers: int, d: int, ff: int, papers_millions: int, tmp_path: pathlib.Path) -> None:
+def test_the_papers_sizes(
+    name: str, layers: int, d: int, ff: int, papers_millions: int, tmp_path: pathlib.Path
+) -> None:
     experiment = build(load(ROOT / "configs" / f"{name}.py"), tmp_path, jax.devices()[:1])
     blocks = layers * (4 * d * d + 3 * d * ff + 2 * d)
     vocabulary = 8192 + 4 + 124  # codes, special tokens, padding to 65 x 128
@@ -133,8 +135,12 @@ def test_overrides_on_the_command_line(tmp_path: pathlib.Path) -> None:
         "app.run(lambda argv: print(m._CONFIG.value.model.layers))"
     )
     command = [sys.executable, "-c", program, "--config=configs/base.py", f"--workdir={tmp_path}"]
-    good = subprocess.run([*command, "--config.model.layers=4"], capture_output=True, text=True, cwd=ROOT, timeout=120)
+    good = subprocess.run(
+        [*command, "--config.model.layers=4"], capture_output=True, text=True, cwd=ROOT, timeout=120
+    )
     assert good.stdout.strip() == "4", good.stderr[-2000:]
-    bad = subprocess.run([*command, "--config.model.layrs=4"], capture_output=True, text=True, cwd=ROOT, timeout=120)
+    bad = subprocess.run(
+        [*command, "--config.model.layrs=4"], capture_output=True, text=True, cwd=ROOT, timeout=120
+    )
     assert bad.returncode != 0
     assert '"layers"' in bad.stderr

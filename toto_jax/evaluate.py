@@ -1,6 +1,6 @@
 """Runs a trained model's evaluators again: numbers on the console, tables and pictures in the workdir's report.
 
-  python -m toto_jax.evaluate --workdir=runs/quickstart [--step=500] [--evals=validation_loss,rollout]
+python -m toto_jax.evaluate --workdir=runs/quickstart [--step=500] [--evals=validation_loss,rollout]
 """
 
 import pathlib
@@ -28,7 +28,9 @@ def evaluate() -> None:
     names = _EVALS.value or list(experiment.settings.evals)
     for name in names:
         if name not in experiment.settings.evals:
-            raise ConfigError(f"The run has no evaluator {name!r}; {nearest(name, experiment.settings.evals)}")
+            raise ConfigError(
+                f"The run has no evaluator {name!r}; {nearest(name, experiment.settings.evals)}"
+            )
     params, step = experiment.restore_params(_STEP.value)
     for name in names:
         print(f"\n{name} at step {step}")

@@ -20,7 +20,6 @@ from toto_jax.evaluation.registry import build_evaluator, check_evaluator, run_e
 from toto_jax.models.decoder import build_decoder
 from toto_jax.settings import Settings, parse
 from toto_jax.sharding.mesh import make_mesh
-from toto_jax.training.task import Batch, Task
 from toto_jax.tasks.dvae import DVAETask
 from toto_jax.tasks.next_token import NextToken
 from toto_jax.tokenizers.base import Tokenizer
@@ -28,6 +27,7 @@ from toto_jax.tokenizers.dvae import DVAETokenizer
 from toto_jax.tokenizers.loading import load_tokenizer
 from toto_jax.training.checkpoint import abstract_like, list_steps, restore_params
 from toto_jax.training.loop import Trainer
+from toto_jax.training.task import Batch, Task
 from toto_jax.tree import Params
 from toto_jax.video import vocabulary_size
 
@@ -113,7 +113,8 @@ class Experiment:
             tokenizer_of=lambda params: DVAETokenizer(settings.tokenizer.dvae, params),
         )
         return {
-            name: build_evaluator(name, entry, settings.task, context) for name, entry in settings.evals.items()
+            name: build_evaluator(name, entry, settings.task, context)
+            for name, entry in settings.evals.items()
         }
 
     def load_tokenizer(self) -> Tokenizer:
@@ -158,11 +159,15 @@ def choose_step(folder: pathlib.Path, step: int | None) -> int:
     """
     steps = list_steps(folder)
     if not steps:
-        raise CheckpointError(f"There is no complete checkpoint in {folder}; train first, or give another --workdir")
+        raise CheckpointError(
+            f"There is no complete checkpoint in {folder}; train first, or give another --workdir"
+        )
     if step is None:
         return steps[-1]
     if step not in steps:
-        raise CheckpointError(f"{folder} has no checkpoint of step {step}; it has {', '.join(map(str, steps))}")
+        raise CheckpointError(
+            f"{folder} has no checkpoint of step {step}; it has {', '.join(map(str, steps))}"
+        )
     return step
 
 
@@ -186,9 +191,9 @@ def build(
         check_evaluator(name, entry, settings.task)
     mesh = make_mesh(settings.mesh, devices)
     task = build_task(settings)
-    per_clip = settings.geometry.sequence_length - 1 if settings.task == "next_token" else settings.clips.frames
+    per_clip = (
+        settings.geometry.sequence_length - 1 if settings.task == "next_token" else settings.clips.frames
+    )
     units = ("tokens" if settings.task == "next_token" else "frames", per_clip)
     trainer = Trainer(task, settings.optimizer, settings.train, mesh, settings.seed, units)
     return Experiment(settings, workdir, mesh, task, trainer)
-
-

@@ -14,7 +14,9 @@ from ml_collections import config_flags
 from toto_jax.errors import TotoError
 from toto_jax.stages import run
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "Config file; override with --config.key=value.", lock_config=True)
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "Config file; override with --config.key=value.", lock_config=True
+)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for checkpoints, logs, results and the report.")
 flags.mark_flags_as_required(["config", "workdir"])
 

@@ -62,7 +62,9 @@ class Toto:
         """
         codes_BFhw = self._encode(video_BFHWC)
         if not 0 <= layer <= self.decoder.config.layers:
-            raise ConfigError(f"layer={layer}: this model has 0 (the embedding) to {self.decoder.config.layers}")
+            raise ConfigError(
+                f"layer={layer}: this model has 0 (the embedding) to {self.decoder.config.layers}"
+            )
         if kind not in START_TOKENS:
             raise ConfigError(f"kind={kind!r}: give 'video' or 'image'")
         ids_BT = to_sequences(
@@ -111,7 +113,9 @@ class Toto:
     def tokens(self, video_BFHWC: np.ndarray) -> np.ndarray:
         """Returns ids_BT of whole sequences of uint8 RGB videos, start and end tokens included."""
         codes_BFhw = self._encode(video_BFHWC)
-        return to_sequences(codes_BFhw.reshape(len(codes_BFhw), -1), np.full(len(codes_BFhw), VIDEO_START, np.int32))
+        return to_sequences(
+            codes_BFhw.reshape(len(codes_BFhw), -1), np.full(len(codes_BFhw), VIDEO_START, np.int32)
+        )
 
     def _encode(self, video_BFHWC: np.ndarray) -> np.ndarray:
         size = self.config.clips.size
@@ -161,17 +165,20 @@ def from_pretrained(
         raise CheckpointError(f"{path} is neither a workdir with checkpoints nor a checkpoint folder")
     workdir = checkpoint.parent.parent
 
-
     config = from_json(json.dumps(read_metadata(checkpoint)["config"]))
     if config.task != "next_token":
-        raise CheckpointError(f"{checkpoint} is of the task {config.task!r}, not a Toto; load_tokenizer reads tokenizers")
+        raise CheckpointError(
+            f"{checkpoint} is of the task {config.task!r}, not a Toto; load_tokenizer reads tokenizers"
+        )
     with config.unlocked():
         config.mesh.update(data=1, fsdp=1, tensor=1)
         config.train.update(microbatches=1)
         if dtype is not None:
             config.model.dtype = dtype
     experiment = build(config, workdir, jax.local_devices()[:1])
-    abstract = abstract_like(experiment.trainer.abstract_state.params, experiment.trainer.state_shardings.params)
+    abstract = abstract_like(
+        experiment.trainer.abstract_state.params, experiment.trainer.state_shardings.params
+    )
     if dtype is not None:
         abstract = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape, jnp.dtype(dtype), sharding=leaf.sharding), abstract

@@ -1,6 +1,6 @@
 """Continues a video: prompt frames in, dreamt frames out, as GIF, MP4 and contact sheet.
 
-  python -m toto_jax.sample --workdir=runs/quickstart --video=clip.mp4 [--prompt_frames=4] [--frames=8] [--samples=3]
+python -m toto_jax.sample --workdir=runs/quickstart --video=clip.mp4 [--prompt_frames=4] [--frames=8] [--samples=3]
 """
 
 import dataclasses
@@ -18,10 +18,14 @@ from toto_jax.evaluation.results import Animation
 from toto_jax.pretrained import from_pretrained
 from toto_jax.settings import parse
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run, or one of its checkpoints.", required=True)
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Folder of the run, or one of its checkpoints.", required=True
+)
 _VIDEO = flags.DEFINE_string("video", None, "The video to continue.", required=True)
 _OUT = flags.DEFINE_string("out", "continuation", "Where to write: <out>.gif, <out>.mp4 and <out>.png.")
-_PROMPT_FRAMES = flags.DEFINE_integer("prompt_frames", None, "Frames taken from the video; half a clip by default.")
+_PROMPT_FRAMES = flags.DEFINE_integer(
+    "prompt_frames", None, "Frames taken from the video; half a clip by default."
+)
 _FRAMES = flags.DEFINE_integer("frames", None, "Frames to dream up; half a clip by default.")
 _SAMPLES = flags.DEFINE_integer("samples", 3, "How many different continuations.")
 _TEMPERATURE = flags.DEFINE_float("temperature", 0.9, "0 takes the likeliest code each time.")

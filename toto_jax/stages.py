@@ -101,8 +101,9 @@ def prepare(settings: Settings, workdir: pathlib.Path, log: Log) -> None:
         return
     if not settings.data.media or missing != sources[:1]:
         raise DataError(
-            f"There are no shards of {', '.join(missing)} in {shards}. Write them with python -m toto_jax.pretokenize, or "
-            "name a folder of videos or images with --config.data.media=... and have them written here"
+            f"There are no shards of {', '.join(missing)} in {shards}. "
+            "Write them with python -m toto_jax.pretokenize, or name a folder of videos or images "
+            "with --config.data.media=... and have them written here"
         )
     tokenizer = None
     if settings.task == "next_token":
@@ -112,9 +113,16 @@ def prepare(settings: Settings, workdir: pathlib.Path, log: Log) -> None:
         tokenizer = load_tokenizer(path)
     from toto_jax.data.pretokenization import pretokenize
 
-    log(f"\n== Writing {'token' if tokenizer else 'pixel'} shards of {settings.data.media} into {shards / missing[0]}")
+    log(
+        f"\n== Writing {'token' if tokenizer else 'pixel'} shards of {settings.data.media} into {shards / missing[0]}"
+    )
     pretokenize(
-        settings.data.media, settings.data.labels, settings.clips, tokenizer, shards / missing[0], settings.seed
+        settings.data.media,
+        settings.data.labels,
+        settings.clips,
+        tokenizer,
+        shards / missing[0],
+        settings.seed,
     )
 
 
@@ -133,7 +141,9 @@ def train_tokenizer(settings: Settings, path: pathlib.Path, workdir: pathlib.Pat
     config.data.media, config.data.labels = settings.data.media, settings.data.labels
     for name in ("codebook_size", "width", "decoder_stem", "halvings", "blocks"):
         config.tokenizer[name] = getattr(settings.tokenizer, name)
-    log("\n== Training the tokenizer: it turns frames into discrete codes, the words that the transformer will predict")
+    log(
+        "\n== Training the tokenizer: it turns frames into discrete codes, the words that the transformer will predict"
+    )
     experiment = run(config, workdir, log)
     params, _ = experiment.restore_params()
     spec = save_tokenizer(path, experiment.settings.tokenizer.dvae, params)
@@ -184,5 +194,3 @@ def _evaluation(
         log(f"  {name} ({duration(time.perf_counter() - began)}): {shown}")
 
     return evaluate
-
-

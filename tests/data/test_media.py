@@ -81,7 +81,9 @@ def test_synthetic_media_are_named_after_their_motion() -> None:
     assert {item.label for item in items} == set(MOTIONS)
     assert all(item.path is None and item.kind == "video" for item in items)
     assert names(items) == sorted(names(items))
-    assert {item.label for item in list_media("synthetic", "none", 16)} == set(MOTIONS), "labels cost nothing here"
+    assert {item.label for item in list_media("synthetic", "none", 16)} == set(MOTIONS), (
+        "labels cost nothing here"
+    )
 
 
 def items_of(count: int) -> list[MediaItem]:

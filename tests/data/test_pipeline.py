@@ -4,13 +4,13 @@ import jax
 import numpy as np
 import pytest
 
-from toto_jax.data.manifest import Manifest, ClipRecord, MANIFEST
+from toto_jax.data.manifest import MANIFEST, ClipRecord, Manifest
 from toto_jax.data.pipeline import Pipeline, check_geometry, to_devices
 from toto_jax.data.shard_writer import ShardWriter
 from toto_jax.errors import ConfigError, DataError
 from toto_jax.sharding.mesh import MeshConfig, make_mesh
 from toto_jax.tokenizers.base import TokenizerSpec
-from toto_jax.video import ClipGeometry, IMAGE_START, VIDEO_START
+from toto_jax.video import IMAGE_START, VIDEO_START, ClipGeometry
 
 GEOMETRY = ClipGeometry(2, 2, 2)
 
@@ -19,7 +19,9 @@ def spec(content_hash: str = "a" * 64) -> TokenizerSpec:
     return TokenizerSpec("dvae", 4096, 4, {}, content_hash)
 
 
-def write(root: pathlib.Path, source: str, clips: dict[str, list[int]], made_by: TokenizerSpec | None = None) -> None:
+def write(
+    root: pathlib.Path, source: str, clips: dict[str, list[int]], made_by: TokenizerSpec | None = None
+) -> None:
     """Writes a source whose clip n is all code n, so that a batch shows which clips it has."""
     folder = root / source / "train"
     folder.mkdir(parents=True)
@@ -69,7 +71,9 @@ def test_every_batch_has_the_mixtures_shares(shards: pathlib.Path) -> None:
 
 def test_an_epoch_shows_each_clip_once_in_an_order_of_its_own(shards: pathlib.Path) -> None:
     data = pipeline(shards, mixture={"films": 1}, batch_size=8)
-    epochs = [sum((clips_of(data.batch_at(step)) for step in range(first, first + 5)), []) for first in (0, 5)]
+    epochs = [
+        sum((clips_of(data.batch_at(step)) for step in range(first, first + 5)), []) for first in (0, 5)
+    ]
     for epoch in epochs:
         assert sorted(epoch) == list(range(40))
         assert epoch != sorted(epoch)
@@ -112,7 +116,10 @@ def test_adding_a_source_leaves_anothers_order_alone(shards: pathlib.Path) -> No
 
 def test_shards_of_another_tokenizer_are_refused_with_both_named(shards: pathlib.Path) -> None:
     write(shards, "other", {"video": [1, 2]}, spec("b" * 64))
-    with pytest.raises(DataError, match="'other' were written by the tokenizer dvae bbbbbbbbbbbb.*'films' by dvae aaaaaaaaaaaa"):
+    with pytest.raises(
+        DataError,
+        match="'other' were written by the tokenizer dvae bbbbbbbbbbbb.*'films' by dvae aaaaaaaaaaaa",
+    ):
         pipeline(shards, mixture={"films": 1, "other": 1})
 
 

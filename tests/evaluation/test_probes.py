@@ -34,7 +34,8 @@ def test_probes_read_a_class_off_the_layers(tmp_path: pathlib.Path) -> None:
     assert isinstance(table, Table)
     assert len(curve.x) == 3
     assert set(curve.series) == {
-        "attention, pre-trained", "average, pre-trained", "attention, random weights", "average, random weights", "chance",
+        "attention, pre-trained", "average, pre-trained",
+        "attention, random weights", "average, random weights", "chance",
     }  # fmt: skip
 
 

@@ -12,7 +12,8 @@ CONFIG = ValidationLossConfig(clips=33, baseline_clips=64, batch_size=8)
 
 
 def test_the_loss_is_that_of_the_probabilities_written_out(tmp_path: pathlib.Path) -> None:
-    """Against a float64 softmax in NumPy over the decoder's logits; 33 clips in batches of 8 leave a part of a batch."""
+    """Against a float64 softmax in NumPy over the decoder's logits; 33 clips in batches of 8 leave a part of a
+    batch."""
     context = make_context(tmp_path)
     params = context.task.init(jax.random.key(0))
     results = dict(ValidationLoss(CONFIG, context).run(params))

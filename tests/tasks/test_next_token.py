@@ -29,7 +29,9 @@ def test_nll_against_a_float64_softmax() -> None:
     targets = np.array([[0, 4, 2], [1, 1, 3]])
     p = np.exp(logits - logits.max(-1, keepdims=True))
     wanted = -np.log(np.take_along_axis(p / p.sum(-1, keepdims=True), targets[..., None], -1)[..., 0])
-    np.testing.assert_allclose(token_nll(jnp.asarray(logits), jnp.asarray(targets)), wanted, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        token_nll(jnp.asarray(logits), jnp.asarray(targets)), wanted, rtol=1e-4, atol=1e-5
+    )
 
 
 def test_the_gradient_of_nll_is_softmax_minus_one_hot() -> None:

@@ -6,8 +6,8 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from tests.training.toy import batches, trainer
 
+from tests.training.toy import batches, trainer
 from toto_jax.errors import ConfigError, DivergedError, Preempted
 from toto_jax.sharding.mesh import MeshConfig
 from toto_jax.training.checkpoint import CheckpointConfig, Checkpoints
@@ -75,7 +75,9 @@ def test_a_finished_run_is_not_trained_further(tmp_path: pathlib.Path) -> None:
 
 def test_bad_steps_in_a_row_stop_the_run_with_advice(tmp_path: pathlib.Path) -> None:
     trained = trainer(max_bad_steps=3)
-    with pytest.raises(DivergedError, match="Steps 3 to 5 .*max_bad_steps=3 .* lower config.optimizer.learning_rate"):
+    with pytest.raises(
+        DivergedError, match="Steps 3 to 5 .*max_bad_steps=3 .* lower config.optimizer.learning_rate"
+    ):
         trained.fit(batches(trained, bad_steps=(2, 3, 4)))
 
 

@@ -35,7 +35,11 @@ def test_a_resumed_run_drops_what_was_written_after_its_checkpoint(tmp_path: pat
     second = MetricWriter(tmp_path, 2)
     second.write(3, "train", {"loss": 30.0})
     second.close()
-    assert [(line["step"], line["loss"]) for line in read_metrics(tmp_path)] == [(1, 1.0), (2, 2.0), (3, 30.0)]
+    assert [(line["step"], line["loss"]) for line in read_metrics(tmp_path)] == [
+        (1, 1.0),
+        (2, 2.0),
+        (3, 30.0),
+    ]
     for line in (tmp_path / "metrics.jsonl").read_text().splitlines():
         json.loads(line)
 

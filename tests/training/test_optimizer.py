@@ -31,12 +31,16 @@ def test_the_papers_schedule_by_hand() -> None:
 
 
 def test_a_warm_up_as_long_as_the_run_is_an_error() -> None:
-    with pytest.raises(ConfigError, match="warmup_steps=2000 is not shorter than config.train.steps=100; about 5"):
+    with pytest.raises(
+        ConfigError, match="warmup_steps=2000 is not shorter than config.train.steps=100; about 5"
+    ):
         learning_rate_schedule(PAPER, 100)
 
 
 def test_only_matrices_decay() -> None:
-    config = dataclasses.replace(PAPER, warmup_steps=0, learning_rate=0.1, end_learning_rate=0.1, clip_norm=0.0)
+    config = dataclasses.replace(
+        PAPER, warmup_steps=0, learning_rate=0.1, end_learning_rate=0.1, clip_norm=0.0
+    )
     params = {"matrix": jnp.ones((2, 2)), "gain": jnp.ones((2,))}
     optimizer = make_optimizer(config, 10, {"matrix": ("embed", "mlp"), "gain": ("norm",)})
     zeros = {"matrix": jnp.zeros((2, 2)), "gain": jnp.zeros((2,))}
@@ -57,7 +61,9 @@ def test_the_gradient_is_clipped_by_its_global_norm() -> None:
     np.testing.assert_allclose(second_moment["a"], 0.05 * (6 / 13) ** 2 * np.ones((2, 2)), rtol=1e-5)
 
 
-@pytest.mark.parametrize(("change", "message"), [({"learning_rate": 0.0}, "positive"), ({"ema": 1.0}, r"\[0, 1\)")])
+@pytest.mark.parametrize(
+    ("change", "message"), [({"learning_rate": 0.0}, "positive"), ({"ema": 1.0}, r"\[0, 1\)")]
+)
 def test_impossible_settings_are_errors(change: dict[str, float], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         dataclasses.replace(PAPER, **change)

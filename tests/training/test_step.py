@@ -4,8 +4,8 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from tests.training.toy import batch_of, trainer
 
+from tests.training.toy import batch_of, trainer
 from toto_jax.sharding.mesh import MeshConfig
 from toto_jax.training.loop import Trainer
 from toto_jax.training.state import TrainState

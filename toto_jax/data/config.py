@@ -28,7 +28,9 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         if self.labels not in LABELS:
-            raise ConfigError(f"config.data.labels={self.labels!r} is unknown; {nearest(self.labels, LABELS)}")
+            raise ConfigError(
+                f"config.data.labels={self.labels!r} is unknown; {nearest(self.labels, LABELS)}"
+            )
         if self.workers < 0 or self.prefetch < 1:
             raise ConfigError(
                 f"config.data needs workers >= 0 and prefetch >= 1, got {self.workers} and {self.prefetch}"

@@ -1,7 +1,7 @@
 """Which source each row of the training stream comes from: a pure function of the row's number.
 
-Every block of `sum(weights)` rows holds each source exactly `weight` times, evenly spread, so shares are exact at any point
-to within one block. (Grain's own `mix` truncates weight ratios to a hundredth of the smallest.)
+Every block of `sum(weights)` rows holds each source exactly `weight` times, evenly spread, so shares are exact
+at any point to within one block. (Grain's own `mix` truncates weight ratios to a hundredth of the smallest.)
 """
 
 import math

@@ -1,8 +1,8 @@
 """Token shards -> batches. `batch_at(step)` is a pure function of (manifests, mixture, seed, step).
 
-The stream of rows is mixed, shuffled and repeated by index arithmetic; step s takes rows [s*B, (s+1)*B), and process p of P
-the contiguous slice p of them. Neither processes, workers nor threads change what a batch holds, so the state of the
-data in a checkpoint is the step.
+The stream of rows is mixed, shuffled and repeated by index arithmetic; step s takes rows [s*B, (s+1)*B), and
+process p of P the contiguous slice p of them. Neither processes, workers nor threads change what a batch
+holds, so the state of the data in a checkpoint is the step.
 """
 
 import hashlib
@@ -25,7 +25,8 @@ _ENDLESS = 2**62
 
 
 class ShardSource:
-    """One source's clips by number: `{"ids": int32 (T,)}` for codes, `{"pixels": uint8 (F, H, W, 3)}` for raw frames."""
+    """One source's clips by number: `{"ids": int32 (T,)}` for codes, `{"pixels": uint8 (F, H, W, 3)}` for raw
+    frames."""
 
     def __init__(self, folder: pathlib.Path, manifest: Manifest):
         if not manifest.records:
@@ -141,8 +142,8 @@ def check_compatible(manifests: Mapping[str, Manifest]) -> None:
             )
         if tuple(manifest.shape) != tuple(first.shape):
             raise DataError(
-                f"Clips of {name!r} have the shape {tuple(manifest.shape)}, those of {first_name!r} {tuple(first.shape)}; "
-                "run pretokenize on both with the same config.clips"
+                f"Clips of {name!r} have the shape {tuple(manifest.shape)}, "
+                f"those of {first_name!r} {tuple(first.shape)}; run pretokenize on both with the same config.clips"
             )
 
 
@@ -174,7 +175,10 @@ def to_devices(
     ready: list[dict[str, jax.Array]] = []
     for batch in batches:
         ready.append(
-            {name: jax.make_array_from_process_local_data(shardings[name], rows) for name, rows in batch.items()}
+            {
+                name: jax.make_array_from_process_local_data(shardings[name], rows)
+                for name, rows in batch.items()
+            }
         )
         if len(ready) > ahead:
             yield ready.pop(0)

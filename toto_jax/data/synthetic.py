@@ -17,7 +17,8 @@ MOTIONS = ("circling", "down", "growing", "left", "right", "shrinking", "up", "z
 FRAMES_PER_SECOND = 8.0  # at which a clip looks natural
 _HEADINGS = {"left": (-1.0, 0.0), "right": (1.0, 0.0), "up": (0.0, -1.0), "down": (0.0, 1.0)}
 _SLOWEST, _FASTEST = 1.5 / 32, 3.0 / 32
-# Few colours and plain backgrounds: a codebook of a few hundred learns them in a minute, and what is left to predict is motion.
+# Few colours and plain backgrounds: a codebook of a few hundred learns them in a minute, and what is left to
+# predict is motion.
 _HUES = (0.0, 0.12, 0.33, 0.52, 0.62, 0.83)
 _BACKGROUNDS = ((0.62, 0.35, 0.2), (0.08, 0.3, 0.22), (0.1, 0.12, 0.92))
 _BAR = (0.6, 0.08, 0.55)

@@ -11,8 +11,8 @@ from jax.sharding import Mesh
 
 from toto_jax.data.manifest import ClipRecord, Manifest, clip_index, read_clips, read_manifest
 from toto_jax.errors import DataError
-from toto_jax.training.task import Task
 from toto_jax.tokenizers.base import Tokenizer
+from toto_jax.training.task import Task
 from toto_jax.tree import Params
 from toto_jax.video import ClipGeometry
 

@@ -1,7 +1,7 @@
 """Probes on frozen features: which layer knows the most (the paper's Figures 4 and 8, Table 5), against a control.
 
-The same probes on the same decoder with random weights show how much of the accuracy comes from the architecture and the
-codes alone.
+The same probes on the same decoder with random weights show how much of the accuracy comes from the
+architecture and the codes alone.
 
 Shapes: M clips, B clips at once, L hidden states (of all layers of all models), T = N codes, D features.
 """
@@ -136,7 +136,8 @@ class Probes:
     def _accuracies(
         self, models: tuple[Params, ...], data: dict[str, tuple[np.ndarray, np.ndarray]], classes: int
     ) -> dict[str, np.ndarray]:
-        """Returns {kind: accuracy in percent of each layer of each model}, trained on `train`, measured on `validation`."""
+        """Returns {kind: accuracy in percent of each layer of each model}, trained on `train`, measured on
+        `validation`."""
         config = self._config
         ids_MT, labels_M = data["train"]
         if config.batch_size > len(ids_MT):
@@ -234,7 +235,8 @@ class _Features:
 
 @functools.lru_cache(maxsize=4)
 def _hidden_function(decoder: Decoder) -> jax.stages.Wrapped:
-    """Returns the jitted function (params, ids_BT) -> hidden_BLTD of all states at the codes (not at the start token)."""
+    """Returns the jitted function (params, ids_BT) -> hidden_BLTD of all states at the codes (not at the start
+    token)."""
     layers = tuple(range(decoder.config.layers + 1))
 
     def hidden(params: Params, ids_BT: jax.Array) -> jax.Array:

@@ -48,8 +48,9 @@ class Reconstruction:
         self._context = context
 
     def run(self, params: Params) -> Iterator[tuple[str, Result]]:
-        """Yields `psnr_db`, `codes_used` and `percent_codes_used` (that occur at all), `code_perplexity` (the exponential of
-        the entropy of code frequencies: how many codes it would take, used equally often), and a picture."""
+        """Yields `psnr_db`, `codes_used` and `percent_codes_used` (that occur at all), `code_perplexity` (the
+        exponential of the entropy of code frequencies: how many codes it would take, used equally often), and
+        a picture."""
         tokenizer = self._context.tokenizer_of(params)
         clips_MFHWC, _ = self._context.only_source()["validation"].read(self._config.clips)
         codes_MFhw = tokenizer.encode(clips_MFHWC)
@@ -61,7 +62,10 @@ class Reconstruction:
         yield "percent_codes_used", 100 * len(p_K) / len(counts_K)
         yield "code_perplexity", float(np.exp(-(p_K * np.log(p_K)).sum()))
         shown = min(_SHOWN, len(clips_MFHWC) * clips_MFHWC.shape[1])
-        flat = (clips_MFHWC.reshape(-1, *clips_MFHWC.shape[2:]), decoded_MFHWC.reshape(-1, *clips_MFHWC.shape[2:]))
+        flat = (
+            clips_MFHWC.reshape(-1, *clips_MFHWC.shape[2:]),
+            decoded_MFHWC.reshape(-1, *clips_MFHWC.shape[2:]),
+        )
         chosen = np.linspace(0, len(flat[0]) - 1, shown).astype(int)
         sheet = contact_sheet(
             [Strip("original", flat[0][chosen]), Strip("decoded", flat[1][chosen], 0)],

@@ -115,6 +115,7 @@ def _grid(animations: list[np.ndarray]) -> np.ndarray:
     rows = [np.concatenate(animations[i : i + columns], axis=2) for i in range(0, len(animations), columns)]
     return np.concatenate(rows, axis=1)
 
+
 def _changing(codes_BFhw: np.ndarray) -> float:
     """Returns the share of codes that differ from the code at the same place one frame before."""
     return float((codes_BFhw[:, 1:] != codes_BFhw[:, :-1]).mean())

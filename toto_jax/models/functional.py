@@ -1,7 +1,7 @@
 """Flax modules as pure functions: values apart from structure.
 
-A module is built abstractly once; its values are a plain nested dict that any JAX transform takes, and that a checkpoint
-stores without a trace of the framework.
+A module is built abstractly once; its values are a plain nested dict that any JAX transform takes, and that a
+checkpoint stores without a trace of the framework.
 """
 
 from collections.abc import Callable

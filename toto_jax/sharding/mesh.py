@@ -1,7 +1,7 @@
 """The mesh: which devices split what.
 
-Axes: `data` replicates parameters and splits the batch; `fsdp` splits parameters and the batch; `tensor` splits heads and
-feed-forward. Sizes come from the config; one may be -1 and takes the devices that are left.
+Axes: `data` replicates parameters and splits the batch; `fsdp` splits parameters and the batch; `tensor`
+splits heads and feed-forward. Sizes come from the config; one may be -1 and takes the devices that are left.
 """
 
 import dataclasses

@@ -53,7 +53,9 @@ def sharding_report(shapes: Any, shardings: Any, mesh: Mesh, rows: int = 12) -> 
     entries = []
     for name, leaf in named_leaves(shapes).items():
         parts = math.prod(mesh.shape[axis] for axis in mesh_axes_of(spec_of[name]))
-        entries.append((math.prod(leaf.shape) * leaf.dtype.itemsize, parts, name, leaf.shape, spec_of[name].spec))
+        entries.append(
+            (math.prod(leaf.shape) * leaf.dtype.itemsize, parts, name, leaf.shape, spec_of[name].spec)
+        )
     entries.sort(key=lambda entry: (-entry[0], entry[2]))
     total = sum(entry[0] for entry in entries)
     local = sum(entry[0] / entry[1] for entry in entries)
@@ -62,7 +64,9 @@ def sharding_report(shapes: Any, shardings: Any, mesh: Mesh, rows: int = 12) -> 
     lines = [f"Parameters on {mesh.size} device(s) ({used}):"]
     for size, parts, name, shape, spec in entries[:rows]:
         split = "x".join(str(entry) for entry in spec if entry) if parts > 1 else "whole"
-        lines.append(f"  {name:<36} {'x'.join(map(str, shape)):<20} {size / 2**20:9.2f} MiB  1/{parts:<4} {split}")
+        lines.append(
+            f"  {name:<36} {'x'.join(map(str, shape)):<20} {size / 2**20:9.2f} MiB  1/{parts:<4} {split}"
+        )
     if len(entries) > rows:
         rest = sum(entry[0] for entry in entries[rows:])
         lines.append(f"  ... and {len(entries) - rows} smaller ones {rest / 2**20:>42.2f} MiB")

@@ -87,7 +87,9 @@ def check_divides(mesh: Mesh, what: str, size: int, entry: str | MeshAxes | None
         below = size - size % parts
         legal = f"{below} or {below + parts}" if below else f"{parts}"
         axes = " x ".join(f"{name} {mesh.shape[name]}" for name in names)
-        raise ConfigError(f"{what} of size {size} doesn't divide by the mesh's {axes} = {parts}; {legal} would")
+        raise ConfigError(
+            f"{what} of size {size} doesn't divide by the mesh's {axes} = {parts}; {legal} would"
+        )
 
 
 def constrain(x: jax.Array, *axes: str | None) -> jax.Array:

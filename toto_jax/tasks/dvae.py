@@ -27,7 +27,8 @@ class DVAETaskConfig:
     temperature_end: likewise, in the end.
     temperature_steps: from one to the other, along half a cosine.
     flip: whether half of the clips are mirrored.
-    min_scale: least scale of the likelihood, in logits; 0 for none, as published. Rendered clips have pixels without any
+    min_scale: least scale of the likelihood, in logits; 0 for none, as published. Rendered clips have pixels
+    without any
       noise: their likelihood has no bound, and would have all of the network's attention.
 
     Raises:
@@ -143,7 +144,9 @@ class DVAETask:
         """Returns mapped_NHWC; a clip's frames are mirrored together."""
         if self.config.flip:
             mirrored_B = jax.random.bernoulli(key, shape=pixels_BFHWC.shape[:1])
-            pixels_BFHWC = jnp.where(mirrored_B[:, None, None, None, None], pixels_BFHWC[..., ::-1, :], pixels_BFHWC)
+            pixels_BFHWC = jnp.where(
+                mirrored_B[:, None, None, None, None], pixels_BFHWC[..., ::-1, :], pixels_BFHWC
+            )
         return map_pixels(pixels_BFHWC.reshape(-1, *pixels_BFHWC.shape[2:]))
 
 

@@ -97,7 +97,9 @@ class ResidualBlock(nnx.Module):
         self.gain = gain
         self.doubles = doubles
         if doubles and sizes[0] != 1:
-            raise ValueError(f"Only a 1x1 convolution commutes with doubling, got a first kernel of {sizes[0]}")
+            raise ValueError(
+                f"Only a 1x1 convolution commutes with doubling, got a first kernel of {sizes[0]}"
+            )
 
     def __call__(self, x_NHWC: jax.Array) -> jax.Array:
         path_NHWC = self.conv_1(nnx.relu(x_NHWC))

@@ -1,4 +1,5 @@
-"""DALL-E's discrete VAE (2102.12092), the paper's tokenizer (section 3.1): pure functions of its parameters, and a `Tokenizer`.
+"""DALL-E's discrete VAE (2102.12092), the paper's tokenizer (section 3.1): pure functions of its parameters,
+and a `Tokenizer`.
 
 Everything is float32 at JAX's default precision: on GPUs and TPUs factors are rounded, so that a code may differ from a
 CPU's where two are nearly as likely. JAX_DEFAULT_MATMUL_PRECISION=float32 takes that away.

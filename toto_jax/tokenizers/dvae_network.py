@@ -44,7 +44,9 @@ class DVAEConfig:
     def __post_init__(self) -> None:
         for name, least in (("codebook_size", 2), ("decoder_stem", 1), ("halvings", 0), ("blocks", 1)):
             if getattr(self, name) < least:
-                raise ConfigError(f"config.tokenizer.{name} must be {least} or more, got {getattr(self, name)}")
+                raise ConfigError(
+                    f"config.tokenizer.{name} must be {least} or more, got {getattr(self, name)}"
+                )
         if self.width < 4 or self.width % 4:
             nearest = max(round(self.width / 4), 1) * 4
             raise ConfigError(f"config.tokenizer.width={self.width} doesn't divide by 4; {nearest} would")

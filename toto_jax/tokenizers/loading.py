@@ -1,4 +1,5 @@
-"""Tokenizers on disk: a folder with `spec.json` (what it is) and `weights.safetensors` (a tensor for each parameter)."""
+"""Tokenizers on disk: a folder with `spec.json` (what it is) and `weights.safetensors` (a tensor for each
+parameter)."""
 
 import json
 import pathlib
@@ -11,7 +12,7 @@ import safetensors.numpy
 
 from toto_jax.errors import CheckpointError, ConfigError, StorageError, nearest
 from toto_jax.tokenizers.base import Tokenizer, TokenizerSpec
-from toto_jax.tokenizers.dvae import KIND, DVAE, DVAEConfig, DVAETokenizer
+from toto_jax.tokenizers.dvae import DVAE, KIND, DVAEConfig, DVAETokenizer
 from toto_jax.tree import Params, named_leaves
 
 SPEC_NAME = "spec.json"
@@ -65,15 +66,17 @@ def load_tokenizer(path: str | pathlib.Path) -> Tokenizer:
     try:
         config = DVAEConfig(**spec.architecture)
     except (TypeError, ConfigError) as error:
-        raise CheckpointError(f"{path / SPEC_NAME} describes no dVAE that this version knows: {error}") from error
+        raise CheckpointError(
+            f"{path / SPEC_NAME} describes no dVAE that this version knows: {error}"
+        ) from error
     tensors = _read_weights(path / WEIGHTS_NAME)
     _check_tensors(config, tensors, str(path / WEIGHTS_NAME))
     tokenizer = DVAETokenizer(config, _tree(tensors))
     if tokenizer.spec != spec:
         changed = [key for key, value in tokenizer.spec.to_json().items() if value != spec.to_json()[key]]
         raise CheckpointError(
-            f"{path} has changed since it was saved: {', '.join(changed)} of {SPEC_NAME} doesn't fit the weights. Codes "
-            "would differ from those of shards written before; copy or train it anew"
+            f"{path} has changed since it was saved: {', '.join(changed)} of {SPEC_NAME} doesn't fit the weights. "
+            "Codes would differ from those of shards written before; copy or train it anew"
         )
     return tokenizer
 
@@ -94,12 +97,15 @@ def _read_spec(path: pathlib.Path) -> TokenizerSpec:
 
 def _read_weights(file: pathlib.Path) -> dict[str, np.ndarray]:
     if not file.is_file():
-        raise CheckpointError(f"{file} is missing, though its spec is there; copy or train the tokenizer anew")
+        raise CheckpointError(
+            f"{file} is missing, though its spec is there; copy or train the tokenizer anew"
+        )
     try:
         return safetensors.numpy.load_file(file)
     except (OSError, ValueError, safetensors.SafetensorError) as error:
         raise CheckpointError(
-            f"{file} ({file.stat().st_size:,} bytes) is damaged or cut short ({error}); copy or train the tokenizer anew"
+            f"{file} ({file.stat().st_size:,} bytes) is damaged or cut short ({error}); "
+            "copy or train the tokenizer anew"
         ) from error
 
 

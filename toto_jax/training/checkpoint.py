@@ -1,7 +1,7 @@
 """Checkpoints: complete or invisible, parameters apart from the rest. The only file that knows Orbax.
 
-`<directory>/<step>/` holds the items `params`, `ema` (where averages are kept) and `train` (optimizer state and counters),
-and the run's config and tokenizer spec as JSON. A step is listed only once its commit marker is written.
+`<directory>/<step>/` holds the items `params`, `ema` (where averages are kept) and `train` (optimizer state
+and counters), and the run's config and tokenizer spec as JSON. A step is listed only once its commit marker is written.
 """
 
 import contextlib
@@ -213,7 +213,9 @@ def _differences(item: str, saved: dict[str, Any], wanted: dict[str, Any]) -> li
     lines += [f"{item}: {name} is not in this config's model" for name in saved if name not in wanted]
     for name in wanted.keys() & saved.keys():
         if tuple(saved[name].shape) != tuple(wanted[name].shape):
-            lines.append(f"{item}: {name} has shape {saved[name].shape}, this config's has {wanted[name].shape}")
+            lines.append(
+                f"{item}: {name} has shape {saved[name].shape}, this config's has {wanted[name].shape}"
+            )
     return sorted(lines)
 
 
@@ -224,5 +226,7 @@ def _first_line(error: BaseException) -> str:
 def abstract_like(tree: Any, shardings: Any) -> Any:
     """Returns `tree` (of arrays or abstract ones) as `ShapeDtypeStruct` with these shardings."""
     return jax.tree.map(
-        lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), tree, shardings
+        lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+        tree,
+        shardings,
     )

@@ -13,7 +13,6 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from toto_jax.errors import Preempted
 from toto_jax.sharding.report import check_axes_used
 from toto_jax.sharding.rules import check_divides, partition_spec, shardings
-from toto_jax.training.task import Batch, Task
 from toto_jax.training.checkpoint import Checkpoints, abstract_like
 from toto_jax.training.metrics import MetricWriter
 from toto_jax.training.monitor import Monitor, TrainConfig
@@ -21,6 +20,7 @@ from toto_jax.training.optimizer import OptimizerConfig, learning_rate_schedule,
 from toto_jax.training.preemption import StopSignal
 from toto_jax.training.state import TrainState, init_state
 from toto_jax.training.step import train_step
+from toto_jax.training.task import Batch, Task
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,8 +159,8 @@ class Trainer:
         with jax.set_mesh(self.mesh), StopSignal() as stop:
             batches = batches_from(start) if start < self.config.steps else iter(())
             # The order matters: the metrics of step n-1 are read after step n is dispatched, so the devices never wait
-            # for the host; evaluations see the state that would be saved; a save comes after the evaluations that are due
-            # with it, so that a resumed run owes none.
+            # for the host; evaluations see the state that would be saved; a save comes after the evaluations
+            # that are due with it, so that a resumed run owes none.
             for step in range(start + 1, self.config.steps + 1):
                 state, metrics = self.step(state, next(batches))
                 monitor.put(step, metrics)

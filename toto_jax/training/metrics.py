@@ -131,7 +131,9 @@ def rate_text(per_second: float) -> str:
     return f"{per_second:.3g}"
 
 
-def console_line(step: int, steps: int, values: dict[str, float], units: str, rate: float, left: float) -> str:
+def console_line(
+    step: int, steps: int, values: dict[str, float], units: str, rate: float, left: float
+) -> str:
     """Returns the line that a person reads: where we are, the losses, the rate and the time left."""
     shown = [
         f"{name.replace('_', ' ')} {value:.4g}"

@@ -4,8 +4,8 @@ import dataclasses
 from collections.abc import Callable
 
 from toto_jax.errors import ConfigError, DivergedError
-from toto_jax.training.task import Metrics
 from toto_jax.training.metrics import MetricWriter, RunningMeans, Stopwatch, console_line
+from toto_jax.training.task import Metrics
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,11 +27,14 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             if getattr(self, field.name) < 1:
-                raise ConfigError(f"config.train.{field.name} must be 1 or more, got {getattr(self, field.name)}")
+                raise ConfigError(
+                    f"config.train.{field.name} must be 1 or more, got {getattr(self, field.name)}"
+                )
         if self.batch_size % self.microbatches:
             raise ConfigError(
                 f"config.train.batch_size={self.batch_size} doesn't divide into {self.microbatches} microbatches"
             )
+
 
 class Monitor:
     """Reads metrics one step late, logs means, and stops a run that has diverged."""
@@ -74,8 +77,9 @@ class Monitor:
         if bad >= self._config.max_bad_steps:
             raise DivergedError(
                 f"Steps {step - bad + 1} to {step} had a loss or gradient that is not finite, and were skipped; "
-                f"config.train.max_bad_steps={self._config.max_bad_steps} stops the run. Parameters are those of the last "
-                "good step. A lower config.optimizer.learning_rate or a longer warm-up usually helps"
+                f"config.train.max_bad_steps={self._config.max_bad_steps} stops the run. "
+                "Parameters are those of the last good step. "
+                "A lower config.optimizer.learning_rate or a longer warm-up usually helps"
             )
         if step % self._config.log_every == 0 or step == self._config.steps:
             means = {

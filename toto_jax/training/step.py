@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from toto_jax.training.task import Batch, Metrics, Task
 from toto_jax.training.state import TrainState
+from toto_jax.training.task import Batch, Metrics, Task
 from toto_jax.tree import Params
 
 StepFunction = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
@@ -100,4 +100,3 @@ def train_step(
         "bad_steps_in_a_row": (new_state.bad_steps_in_a_row.astype(jnp.float32), one),
     }
     return new_state, metrics
-
