@@ -25,7 +25,7 @@ def small_clips(c: ConfigDict) -> None:
     c.clips.synthetic_clips = 3_000
     c.tokenizer.codebook_size = 256
     c.tokenizer.width = 32
-    c.tokenizer.decoder_stem = 32
+    c.tokenizer.decoder_stem = 64
     c.tokenizer.halvings = 2
     c.tokenizer.blocks = 1
 
@@ -37,18 +37,19 @@ def tokenizer_config() -> ConfigDict:
     c.task = "dvae"
     small_clips(c)
     c.clips.frames = 1
-    c.dvae.kl_weight = 0.01
-    c.dvae.kl_steps = 100
-    c.dvae.temperature_steps = 300
-    c.optimizer.learning_rate = 3e-3
-    c.optimizer.end_learning_rate = 3e-4
-    c.optimizer.warmup_steps = 20
-    c.optimizer.b2 = 0.999
+    c.dvae.kl_weight = 0.0
+    c.dvae.kl_steps = 0
+    c.dvae.temperature_steps = 1_000
+    c.dvae.min_scale = 0.1
+    c.optimizer.learning_rate = 6e-3
+    c.optimizer.warmup_steps = 50
+    c.optimizer.b2 = 0.99
     c.optimizer.weight_decay = 1e-4
     c.optimizer.ema = 0.98
-    c.train.steps = 400
-    c.train.batch_size = 64
-    c.checkpoint.every = 200
+    c.train.steps = 1_200
+    c.train.batch_size = 16
+    c.train.log_every = 200
+    c.checkpoint.every = 600
     c.evals.reconstruction = ConfigDict(dict(type="reconstruction", every=0, clips=64))
     c.report = False
     return c
@@ -71,22 +72,23 @@ def get_config() -> ConfigDict:
 
     c.optimizer.learning_rate = 3e-3
     c.optimizer.warmup_steps = 40
-    c.train.steps = 800
+    c.train.steps = 500
+    c.train.log_every = 100
     c.train.batch_size = 8
-    c.checkpoint.every = 200
+    c.checkpoint.every = 250
 
     c.evals.validation_loss = ConfigDict(
-        dict(type="validation_loss", every=200, clips=128, baseline_clips=2_048, batch_size=32)
+        dict(type="validation_loss", every=250, clips=128, baseline_clips=2_048, batch_size=32)
     )
     c.evals.probes = ConfigDict(
         dict(
-            type="probes", every=0, source="", train_clips=768, validation_clips=256, batch_size=32,
-            steps=200, learning_rate=2e-3, weight_decay=0.05, heads=8,
+            type="probes", every=0, source="", train_clips=512, validation_clips=192, batch_size=32,
+            steps=120, learning_rate=2e-3, weight_decay=0.05, heads=8,
         )
     )  # fmt: skip
     c.evals.rollout = ConfigDict(
         dict(
-            type="rollout", every=0, clips=6, prompt_frames=4, frames=16, temperature=0.9, top_k=0, top_p=0.95,
+            type="rollout", every=0, clips=6, prompt_frames=4, frames=12, temperature=0.9, top_k=0, top_p=0.95,
             frames_per_second=4.0,
         )
     )  # fmt: skip
