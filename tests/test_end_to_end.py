@@ -205,6 +205,32 @@ def test_a_notebook_gets_features_logits_and_continuations(finished: pathlib.Pat
     assert {leaf.dtype.name for leaf in jax.tree.leaves(halved.params)} == {"bfloat16"}
 
 
+BASE_INSTALL = """
+import sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"grain", "array_record", "av", "PIL", "matplotlib", "tensorboardX", "tqdm", "torch"}:
+            raise ImportError(f"{name} is not part of the base install")
+sys.meta_path.insert(0, Blocked())
+import numpy as np, toto_jax
+toto = toto_jax.from_pretrained(sys.argv[1])
+print(toto.continue_video(np.zeros((1, 2, 16, 16, 3), np.uint8), frames=1).shape)
+print("tensorflow" in sys.modules)
+"""
+
+
+def test_the_base_install_loads_and_runs_a_checkpoint(finished: pathlib.Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", BASE_INSTALL, str(finished)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=ROOT,
+        env=environment(1),
+    )
+    assert done.stdout.split("\n")[:2] == ["(1, 1, 16, 16, 3)", "False"], done.stderr[-2000:]
+
+
 def test_a_notebooks_mistakes_are_explained(finished: pathlib.Path, tmp_path: pathlib.Path) -> None:
     with pytest.raises(CheckpointError, match="neither a workdir with checkpoints nor a checkpoint"):
         toto_jax.from_pretrained(tmp_path)

@@ -1,0 +1,72 @@
+"""One device and eight give the same losses and gradients, for the real model and the real tokenizer."""
+
+import jax
+import numpy as np
+import pytest
+
+from toto_jax.models.llama import Llama, LlamaConfig
+from toto_jax.sharding.mesh import MeshConfig, make_mesh
+from toto_jax.tasks.dvae import DVAETask, DVAETaskConfig
+from toto_jax.tasks.next_token import NextToken, NextTokenConfig
+from toto_jax.tokenizers.dvae import DVAEConfig
+from toto_jax.training.loop import Trainer
+from toto_jax.training.monitor import TrainConfig
+from toto_jax.training.optimizer import OptimizerConfig
+from toto_jax.training.task import Task
+from toto_jax.tree import named_leaves
+from toto_jax.video import ClipGeometry, to_sequences
+
+GEOMETRY = ClipGeometry(2, 4, 4)
+OPTIMIZER = OptimizerConfig(
+    learning_rate=1e-2, end_learning_rate=0.0, warmup_steps=1, b1=0.9, b2=0.95, eps=1e-3, weight_decay=0.1,
+    clip_norm=1.0, ema=0.0,
+)  # fmt: skip
+
+
+def toto() -> Task:
+    config = LlamaConfig(
+        layers=2, d_model=32, heads=4, kv_heads=2, head_dim=8, d_ff=64, rope_base=1e4, norm_eps=1e-6, init_std=0.1,
+        tied_head=False, vocabulary_multiple=16, dtype="float32", remat="full", scan_unroll=1,
+    )  # fmt: skip
+    return NextToken(Llama(config, 64), GEOMETRY, NextTokenConfig(True))
+
+
+def tokenizer() -> Task:
+    loss = DVAETaskConfig(
+        kl_weight=1.0, kl_steps=2, temperature_start=1.0, temperature_end=0.5, temperature_steps=4, flip=True,
+        min_scale=0.1,
+    )  # fmt: skip
+    network = DVAEConfig(codebook_size=16, width=32, decoder_stem=32, halvings=1, blocks=1)
+    return DVAETask(network, loss, frames=1, size=8)
+
+
+def batch_of(task: Task, step: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(step)
+    if isinstance(task, NextToken):
+        return {"ids": to_sequences(rng.integers(0, 60, (8, GEOMETRY.codes)), np.ones(8, np.int32))}
+    return {"pixels": rng.integers(0, 256, (8, 1, 8, 8, 3)).astype(np.uint8)}
+
+
+def train(task: Task, mesh: MeshConfig, devices: int) -> tuple[list[float], dict[str, np.ndarray]]:
+    """Returns three steps' losses and gradient norms, and the parameters after them."""
+    trainer = Trainer(
+        task, OPTIMIZER, TrainConfig(4, 8, 1, 1, 1), make_mesh(mesh, jax.devices()[:devices]), seed=0
+    )
+    state = trainer.init()
+    numbers = []
+    with jax.set_mesh(trainer.mesh):
+        for step in range(3):
+            batch = jax.device_put(batch_of(task, step), trainer.batch_shardings)
+            state, metrics = trainer.step(state, batch)
+            numbers += [float(metrics[name][0]) / float(metrics[name][1]) for name in ("loss", "grad_norm")]
+    return numbers, {name: np.asarray(leaf) for name, leaf in named_leaves(state.params).items()}
+
+
+@pytest.mark.parametrize("make_task", [toto, tokenizer])
+def test_eight_devices_learn_what_one_does(make_task: object) -> None:
+    numbers, params = train(make_task(), MeshConfig(1, 1, 1), 1)
+    for mesh in (MeshConfig(1, 8, 1), MeshConfig(1, 4, 2)):
+        spread_numbers, spread_params = train(make_task(), mesh, 8)
+        np.testing.assert_allclose(numbers, spread_numbers, rtol=2e-5, err_msg=str(mesh))
+        for name, values in params.items():
+            np.testing.assert_allclose(values, spread_params[name], rtol=1e-3, atol=2e-5, err_msg=f"{mesh} {name}")

@@ -1,0 +1,50 @@
+import pathlib
+
+import pytest
+from ml_collections import ConfigDict
+
+from configs import quickstart
+from toto_jax.errors import ConfigError, DataError
+from toto_jax.settings import parse
+from toto_jax.stages import FREE_KEYS, claim_workdir, prepare
+
+
+@pytest.fixture
+def config() -> ConfigDict:
+    return quickstart.get_config()
+
+
+def test_a_workdir_takes_its_config_and_what_may_change(config: ConfigDict, tmp_path: pathlib.Path) -> None:
+    claim_workdir(config, tmp_path)
+    config.train.log_every = 7
+    config.evals.rollout.clips = 2
+    config.mesh.fsdp = 1
+    claim_workdir(config, tmp_path)
+    assert '"log_every": 7' in (tmp_path / "config.json").read_text()
+
+
+def test_a_workdir_refuses_another_experiment(config: ConfigDict, tmp_path: pathlib.Path) -> None:
+    claim_workdir(config, tmp_path)
+    config.optimizer.learning_rate = 1e-9
+    config.model.layers = 5
+    with pytest.raises(ConfigError, match=r"model.layers: 4 -> 5\n  optimizer.learning_rate: 0.003 -> 1e-09"):
+        claim_workdir(config, tmp_path)
+    assert '"learning_rate": 0.003' in (tmp_path / "config.json").read_text(), "nothing was lost"
+
+
+def test_free_keys_exist(config: ConfigDict) -> None:
+    for key in FREE_KEYS:
+        section, _, name = key.partition(".")
+        assert section in config
+        assert not name or name in config[section]
+
+
+def test_what_is_missing_is_said_with_what_would_work(config: ConfigDict, tmp_path: pathlib.Path) -> None:
+    config.data.media = ""
+    with pytest.raises(DataError, match="no shards of media in .*--config.data.media="):
+        prepare(parse(config), tmp_path, print)
+    config.data.media = "synthetic"
+    config.tokenizer.training = None
+    with pytest.raises(ConfigError, match="no tokenizer in .*config.tokenizer.path"):
+        prepare(parse(config), tmp_path, print)
+    assert not any(tmp_path.iterdir())
