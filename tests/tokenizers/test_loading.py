@@ -71,7 +71,9 @@ def test_saving_again_replaces_and_leaves_nothing_behind(folder: pathlib.Path, p
     assert {path.name for path in folder.iterdir()} == {SPEC_NAME, WEIGHTS_NAME}
 
 
-def test_an_interrupted_save_leaves_no_tokenizer(folder: pathlib.Path, params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_save_leaves_no_tokenizer(
+    folder: pathlib.Path, params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Not one with the old spec and the new weights."""
     replace = pathlib.Path.replace
 
@@ -89,7 +91,7 @@ def test_an_interrupted_save_leaves_no_tokenizer(folder: pathlib.Path, params: P
 
 
 def test_what_is_missing_comes_with_what_to_run(tmp_path: pathlib.Path, folder: pathlib.Path) -> None:
-    with pytest.raises(CheckpointError, match=r"no folder .*python -m toto_jax.main --config=configs/tokenizers/dvae.py"):
+    with pytest.raises(CheckpointError, match=r"no folder .*main --config=configs/tokenizers/dvae.py"):
         load_tokenizer(tmp_path / "nowhere")
     (folder / WEIGHTS_NAME).unlink()
     with pytest.raises(CheckpointError, match="weights.safetensors is missing"):
@@ -153,7 +155,18 @@ def test_parameters_of_another_network_are_not_saved(tmp_path: pathlib.Path, par
     [
         ({"kind": "dvea"}, "did you mean 'dvae'"),
         ({"architecture": {"depth": 3}}, "describes no dVAE"),
-        ({"architecture": {"codebook_size": 32, "width": 9, "decoder_stem": 8, "halvings": 2, "blocks": 1}}, "width=9"),
+        (
+            {
+                "architecture": {
+                    "codebook_size": 32,
+                    "width": 9,
+                    "decoder_stem": 8,
+                    "halvings": 2,
+                    "blocks": 1,
+                }
+            },
+            "width=9",
+        ),
         ({"surprise": 1}, "can't be read"),
     ],
 )

@@ -27,9 +27,8 @@ class DVAETaskConfig:
     temperature_end: likewise, in the end.
     temperature_steps: from one to the other, along half a cosine.
     flip: whether half of the clips are mirrored.
-    min_scale: least scale of the likelihood, in logits; 0 for none, as published. Rendered clips have pixels
-    without any
-      noise: their likelihood has no bound, and would have all of the network's attention.
+    min_scale: least scale of the likelihood, in logits; 0 for none, as published. Rendered pixels have no noise:
+      their likelihood has no bound, and would have all of the network's attention.
 
     Raises:
       ConfigError: on a temperature that isn't positive, or a negative weight or number of steps.

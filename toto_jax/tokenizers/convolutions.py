@@ -19,7 +19,7 @@ COLOURS = 3
 def flat_normal(std: float) -> Initializer:
     """Returns an initializer that draws the values of `nnx.initializers.normal(std)` in one dimension.
 
-    They are the same values, but on CPU the drawing of many kernels compiles in a third of the time.
+    They are the same values but for rounding, and on CPU the drawing of many kernels compiles in a third of the time.
     """
 
     def init(key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype) -> jax.Array:
