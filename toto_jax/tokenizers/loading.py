@@ -86,8 +86,9 @@ def _read_spec(path: pathlib.Path) -> TokenizerSpec:
     if not file.is_file():
         what = f"{path} has no {SPEC_NAME}" if path.is_dir() else f"There is no folder {path}"
         raise CheckpointError(
-            f"{what}, so no tokenizer. Give the folder of a saved one, or train one: python -m toto_jax.main "
-            "--config=configs/tokenizers/dvae.py --workdir=..., which saves it in <workdir>/tokenizer"
+            f"{what}, so no tokenizer. Give the folder of a saved one; or run a config whose tokenizer.training is a "
+            "recipe, which trains and saves what is missing: python -m toto_jax.main --config=configs/quickstart.py "
+            "--workdir=..."
         )
     try:
         return TokenizerSpec.from_json(json.loads(file.read_text()))
