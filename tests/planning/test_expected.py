@@ -32,15 +32,17 @@ def test_copies_reduce_what_fsdp_leaves() -> None:
 
 def test_tensor_reduces_activations_four_times_a_layer() -> None:
     got = found(fsdp=2, tensor=4)["all-reduce", "tensor"]
-    assert (got.count, got.payload) == (2 * 4, 1000 * 256 * 2)
+    assert (got.count, got.payload) == (2 * 4, 4 * 1000 * 256 * 2)
     assert found("full", fsdp=2, tensor=4)["all-reduce", "tensor"].count == 2 * 6
     assert found(fsdp=2, tensor=4)["all-gather", "fsdp"].payload == 2 * (MATRICES + HEAD) / 4
 
 
-def test_sequence_gathers_keys_and_values() -> None:
-    got = found(sequence=4)
-    assert got["all-gather", "sequence"].payload == 2 * 2 * 4000 * 256
-    assert got["reduce-scatter", "sequence"].count == 2
+def test_sequence_exchanges_positions_for_heads() -> None:
+    """Queries, keys, values and output of 256 numbers each, forward and backward, and again under remat."""
+    got = found(sequence=4)["all-to-all", "sequence"]
+    assert (got.count, got.payload) == (2 * 2, 2 * 1000 * 4 * 256)
+    assert got.wire == got.payload * 3 / 4
+    assert found("minimal", sequence=4)["all-to-all", "sequence"].count == 2 * 3
 
 
 def test_positions_along_axes() -> None:

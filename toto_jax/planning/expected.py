@@ -18,13 +18,14 @@ def expected_collectives(
     `fsdp` gathers the weights in the compute dtype, forward, backward, and once more under remat, and scatters their
     float32 gradients, in each microbatch. `data` and `slice` reduce what is left of the gradients, in each
     microbatch. `tensor` reduces the activations after attention and after the feed-forward, forward, backward, and
-    again under full remat. `sequence` gathers keys and values and scatters their gradients in each layer.
+    again under full remat; its devices share their tokens. `sequence` exchanges positions for heads and back, of
+    queries, keys, values and attention's output, forward, backward, and again under remat.
 
     Args:
       config: the decoder's sizes.
       vocabulary: ids, padded.
       mesh: the layout.
-      tokens: of one device in one microbatch.
+      tokens: of one microbatch, divided by all devices.
       passes: microbatches.
     """
     sizes = {name: size for name, size in mesh.shape.items() if size > 1}
@@ -49,12 +50,11 @@ def expected_collectives(
             "all-reduce",
             ("tensor",),
             layers * (4 + 2 * (config.remat == "full")),
-            2 * tokens * config.d_model,
+            2 * tokens * sizes["tensor"] * config.d_model,
         )
     if "sequence" in sizes:
-        keys = 2 * 2 * tokens * sizes["sequence"] * config.kv_heads * config.head_dim / sizes.get("tensor", 1)
-        add("all-gather", ("sequence",), layers * (2 + again), keys)
-        add("reduce-scatter", ("sequence",), layers, keys)
+        exchanged = 2 * tokens * config.head_dim * 2 * (config.heads + config.kv_heads)
+        add("all-to-all", ("sequence",), layers * (2 + again), exchanged)
     return sorted(found, key=lambda one: -one.total_wire)
 
 

@@ -164,19 +164,18 @@ def changed(config: ml_collections.ConfigDict, changes: dict[str, Any]) -> ml_co
 def on_slices(config: ml_collections.ConfigDict, machine: Machine) -> ml_collections.ConfigDict:
     """Returns the config with its mesh laid over the machine's slices, unless it says itself how.
 
-    The slow outer axis takes the slices; where the mesh has no such axis, `data` does.
+    The slow outer axis takes the slices.
 
     Raises:
       ConfigError: if the config's own axis is of another size than the machine.
     """
     if machine.chip.platform == "gpu" or machine.slices == 1:
         return config
-    axis = "slices" if "slices" in config.mesh else "data"
-    given = config.mesh[axis]
-    if given in (-1, machine.slices) or (axis == "data" and given % machine.slices == 0):
+    given = config.mesh.slices
+    if given in (-1, machine.slices):
         return config
     if given != 1:
         raise ConfigError(
-            f"config.mesh.{axis}={given}, but the machine is {machine.name}; 1 or -1 would follow it"
+            f"config.mesh.slices={given}, but the machine is {machine.name}; 1 or -1 would follow it"
         )
-    return changed(config, {f"mesh.{axis}": machine.slices})
+    return changed(config, {"mesh.slices": machine.slices})

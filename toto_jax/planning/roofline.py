@@ -16,6 +16,16 @@ RESOURCES = {
     "DCN": "network between slices or nodes",
 }
 
+# Remat policy -> the parts of a forward pass that are computed again.
+REPEATED = {
+    "none": (),
+    "minimal": (),
+    "dots": ("attention",),
+    "offload": ("attention",),
+    "attention": ("blocks",),
+    "full": ("blocks", "attention"),
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class Roofline:
@@ -41,17 +51,18 @@ class Roofline:
 def computed_flops_per_token(config: LlamaConfig, vocabulary: int, context: int, chip: Chip) -> float:
     """Returns the FLOPs that a matrix unit spends on a token in training, what it repeats and wastes included.
 
-    The causal model FLOPs, and besides: what remat computes again (the blocks' forward pass for "full", the scores
-    and the mixing of values for "dots"), and in attention the part of the unit that lies idle when a head is
+    The causal model FLOPs, and besides: what remat computes again (`models.remat`), the scores that a backward pass
+    computes again because no kernel keeps them, and in attention the part of the unit that lies idle when a head is
     narrower than the unit.
     """
-    attention = flops_per_token(config, vocabulary, context) - 6 * matmul_parameter_count(config, vocabulary)
-    blocks = matmul_parameter_count(config, vocabulary) - vocabulary * config.d_model
+    matrices = matmul_parameter_count(config, vocabulary)
+    attention = flops_per_token(config, vocabulary, context) - 6 * matrices
+    forward = {"blocks": 2 * (matrices - vocabulary * config.d_model), "attention": attention / 3}
     idle = max(chip.matrix_unit / config.head_dim, 1.0)
-    again = {"none": 0.0, "dots": attention / 3 * idle, "full": 2 * blocks + attention / 3 * idle}
-    # A policy that isn't known here is taken to repeat as much as "dots": most keep the products.
-    repeated = again.get(config.remat, again["dots"])
-    return 6 * matmul_parameter_count(config, vocabulary) + attention * idle + repeated
+    scores = attention / 6
+    repeated = {part: flops for part, flops in forward.items() if part in REPEATED[config.remat]}
+    inside = attention + scores + repeated.get("attention", 0.0)
+    return 6 * matrices + repeated.get("blocks", 0.0) + inside * idle
 
 
 def memory_traffic(
@@ -60,7 +71,8 @@ def memory_traffic(
     """Returns the bytes that one device moves to and from its memory in a step, by a rule of thumb.
 
     Activations: each product, norm, rotation and residual reads and writes its arrays once, 14 D + 12 N H + 6 M
-    numbers of 2 bytes for a token and layer, once forward and twice backward, and once more for full remat; logits
+    numbers of 2 bytes for a token and layer, once forward and twice backward, and once more where remat repeats the
+    blocks; logits
     are written and read three times in float32. Attention is taken to keep its scores on the chip. Weights: read in
     each pass, forward, backward and again. State: read and written once, and gradients written and read.
 
@@ -73,7 +85,7 @@ def memory_traffic(
       passes: microbatches.
     """
     numbers = 14 * config.d_model + 12 * config.heads * config.head_dim + 6 * config.d_ff
-    again = 1 if config.remat == "full" else 0
+    again = 1 if "blocks" in REPEATED[config.remat] else 0
     activations = tokens * (config.layers * numbers * 2 * (3 + again) + 6 * 4 * vocabulary)
     weights = passes * weight_bytes * (3 + again)
     return activations + weights + 2 * state_bytes + 2 * state_bytes / 3

@@ -63,21 +63,14 @@ def candidates(planner: Planner) -> Iterator[dict[str, Any]]:
 
 def meshes(planner: Planner) -> Iterator[dict[str, Any]]:
     """Yields the sizes of the mesh axes; the slow outer axis keeps the size that the machine gives it."""
-    known = planner.config.mesh
     chips = planner.machine.chips
     outer = planner.machine.slices if planner.machine.chip.platform == "tpu" else 1
     inner = chips // outer
     for tensor in _divisors(inner, MAX_TENSOR):
-        for sequence in _divisors(inner // tensor, MAX_TENSOR if "sequence" in known else 1):
+        for sequence in _divisors(inner // tensor, MAX_TENSOR):
             for fsdp in _divisors(inner // tensor // sequence, inner):
                 data = inner // tensor // sequence // fsdp
-                sizes = {"data": data, "fsdp": fsdp, "tensor": tensor}
-                if "sequence" in known:
-                    sizes["sequence"] = sequence
-                if "slices" in known:
-                    sizes["slices"] = outer
-                else:
-                    sizes["data"] = data * outer
+                sizes = {"slices": outer, "data": data, "fsdp": fsdp, "sequence": sequence, "tensor": tensor}
                 yield {f"mesh.{axis}": size for axis, size in sizes.items()}
 
 
