@@ -12,7 +12,7 @@ import ml_collections
 
 from toto_jax.config import differences, from_json, to_json
 from toto_jax.errors import ConfigError, DataError
-from toto_jax.evaluation.registry import purpose
+from toto_jax.evaluation.descriptions import EVALUATORS
 from toto_jax.experiment import Experiment, build
 from toto_jax.settings import Settings, parse
 from toto_jax.sharding.agreement import fetch, is_first, on_first_process
@@ -176,15 +176,15 @@ def train(experiment: Experiment, config: ml_collections.ConfigDict, log: Log) -
     metadata = {"config": json.loads(to_json(config))}
     checkpoints = Checkpoints(experiment.checkpoint_folder, settings.checkpoint, metadata)
     start = checkpoints.latest_step or 0
-    for name, entry in settings.evals.items():
-        when = f"every {entry['every']} steps and at the end" if entry["every"] else "at the end"
-        log(f"   {name}, {when}: {purpose(entry['type'])}")
     writer = MetricWriter(experiment.workdir, start) if is_first() else None
     values = count(trainer.abstract_state.params)
     log(
         f"\n== Training {settings.name}: {_PURPOSES[settings.task]}\n   {values / 1e6:.2f}M parameters, "
         f"{settings.train.steps} steps of {settings.train.batch_size} clips on {experiment.mesh.size} device(s)"
     )
+    for name, entry in settings.evals.items():
+        when = f"every {entry['every']} steps and at the end" if entry["every"] else "at the end"
+        log(f"   {name}, {when}: {EVALUATORS[entry['type']].purpose}")
     if experiment.mesh.size > 1:
         log(sharding_report(trainer.abstract_state.params, trainer.state_shardings.params, experiment.mesh))
     if start:

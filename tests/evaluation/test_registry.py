@@ -5,7 +5,7 @@ import pytest
 
 from tests.evaluation.toy_context import make_context
 from toto_jax.errors import ConfigError, DataError
-from toto_jax.evaluation.registry import _TYPES, build_evaluator, check_evaluator, purpose, run_evaluator
+from toto_jax.evaluation.registry import build_evaluator, check_evaluator, run_evaluator
 from toto_jax.evaluation.validation_loss import ValidationLoss
 
 ENTRY = dict(type="validation_loss", every=10, clips=2, baseline_clips=2, batch_size=2)
@@ -50,7 +50,3 @@ def test_a_failure_names_the_evaluator_and_the_step(error: Exception, kind: type
     with pytest.raises(kind, match="'loss'.*step 7") as caught:
         list(run_evaluator("loss", Failing(error), {}, 7))
     assert caught.value.__cause__ is error
-
-
-def test_every_type_says_what_it_is_for() -> None:
-    assert all(purpose(kind) for kind in _TYPES)

@@ -56,6 +56,7 @@ class Description:
     tasks: the tasks whose reports miss it when it isn't there.
     measures: for the head of the report.
     needs: what it can't do without.
+    purpose: half a sentence for a console.
     """
 
     title: str
@@ -63,6 +64,7 @@ class Description:
     tasks: tuple[str, ...] = ()
     measures: tuple[Measure, ...] = ()
     needs: str = ""
+    purpose: str = ""
 
 
 # Evaluator type -> description, in the order of the report.
@@ -83,6 +85,7 @@ EVALUATORS: Mapping[str, Description] = {
             ),
             Measure("percent_below_copy", "below the loss of copying the last frame", tile=True),
         ),
+        purpose="nats per code on held-out clips, beside code frequencies and copying the last frame",
     ),
     "rollout": Description(
         "Continuations",
@@ -102,6 +105,7 @@ EVALUATORS: Mapping[str, Description] = {
                 {"psnr_db_of_last_frame_held": "hold the last given frame"},
             ),
         ),
+        purpose="held-out clips are continued and painted, to be looked at beside the truth",
     ),
     "probes": Description(
         "Features",
@@ -126,6 +130,7 @@ EVALUATORS: Mapping[str, Description] = {
             ),
         ),
         needs="It needs labelled clips: `config.data.labels`.",
+        purpose="can what a clip shows be read off the frozen features? Beside chance and random weights",
     ),
     "reconstruction": Description(
         "Reconstruction",
@@ -133,5 +138,6 @@ EVALUATORS: Mapping[str, Description] = {
         "can be sharper than this.",
         ("dvae",),
         (Measure("psnr_db", "likeness of reconstructed held-out frames, PSNR", tile=True),),
+        purpose="what held-out frames lose on the way through the codes, and how many codes are used",
     ),
 }

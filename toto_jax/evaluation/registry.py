@@ -14,13 +14,6 @@ from toto_jax.evaluation.rollout import Rollout, RolloutConfig
 from toto_jax.evaluation.validation_loss import ValidationLoss, ValidationLossConfig
 from toto_jax.tree import Params
 
-_PURPOSES = {
-    "validation_loss": "nats per code on held-out clips, beside code frequencies and copying the last frame",
-    "probes": "can what a clip shows be read off the frozen features? Beside chance and random weights",
-    "rollout": "held-out clips are continued and painted, to be looked at beside the truth",
-    "reconstruction": "what held-out frames lose on the way through the codes, and how many codes are used",
-}
-
 # type -> (its settings, what it is, tasks it measures)
 _TYPES: Mapping[str, tuple[type, type, tuple[str, ...]]] = {
     "validation_loss": (ValidationLossConfig, ValidationLoss, ("next_token",)),
@@ -47,11 +40,6 @@ def check_evaluator(name: str, entry: Mapping[str, Any], task: str) -> tuple[typ
         raise ConfigError(f"config.evals.{name} measures {', '.join(tasks)}, but config.task is {task!r}")
     own = {key: value for key, value in entry.items() if key not in ("type", "every")}
     return evaluator_class, section(settings_class, own, f"evals.{name}")
-
-
-def purpose(kind: str) -> str:
-    """Returns what a type of evaluator is for, in half a sentence."""
-    return _PURPOSES[kind]
 
 
 def build_evaluator(name: str, entry: Mapping[str, Any], task: str, context: EvaluationContext) -> Evaluator:
