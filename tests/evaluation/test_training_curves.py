@@ -84,6 +84,13 @@ def test_skipped_steps_are_not_passed_over_in_silence(tmp_path):
     assert "4 steps were skipped" in training_curves(read_run(tmp_path))
 
 
+def test_where_the_time_of_all_attempts_went(tmp_path, plotted):
+    attempt = {"kind": "goodput", "step_seconds": 60.0, "data_seconds": 20.0}
+    write_log(tmp_path, [{"step": 10, "loss": 5.0}, {**attempt, "step": 10}, {**attempt, "step": 20}])
+    assert "Where 2:40 went: step 75.0% · data 25.0%." in training_curves(read_run(tmp_path))
+    assert len(plotted) == 1
+
+
 def test_without_a_log_there_is_the_command_that_makes_one(tmp_path):
     folder = tmp_path / "a run"
     folder.mkdir()

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from toto_jax.training.goodput import BUCKETS, Goodput, seconds_since_start
+from toto_jax.training.goodput import BUCKETS, Goodput, recorded, seconds_since_start, shares
 
 
 @pytest.fixture
@@ -57,3 +57,15 @@ def test_the_start_is_that_of_the_process() -> None:
     first, second = itertools.islice(iter(seconds_since_start, None), 2)
     assert first is not None
     assert second >= first
+
+
+def test_attempts_are_summed_from_their_log(clock: list[float]) -> None:
+    goodput = Goodput()
+    with goodput.spend("data"):
+        clock[0] += 1
+    clock[0] += 3
+    attempt = goodput.record()
+    assert attempt == {**dict.fromkeys(attempt, 0), "step_seconds": 3, "data_seconds": 1}
+    total = recorded([{"step": 500, "kind": "goodput", **attempt}] * 2)
+    assert (total["step"], total["data"]) == (6, 2)
+    assert shares(total) == "step 75.0% · data 25.0%"

@@ -53,6 +53,9 @@ def test_a_stopped_run_goes_on_bitwise(tmp_path: pathlib.Path) -> None:
     resumed = fit(trainer(), tmp_path / "stopped")
     jax.tree.map(np.testing.assert_array_equal, whole, resumed)
     assert losses(tmp_path / "whole") == losses(tmp_path / "stopped")
+    times = [line for line in read_metrics(tmp_path / "stopped") if line["kind"] == "goodput"]
+    assert [line["step"] for line in times] == [4, whole.step]
+    assert all(line["step_seconds"] > 0 and line["compile_seconds"] > 0 for line in times)
 
 
 def test_a_run_goes_on_on_other_devices(tmp_path: pathlib.Path) -> None:

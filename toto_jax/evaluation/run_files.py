@@ -14,6 +14,7 @@ import numpy as np
 from toto_jax.errors import DataError
 from toto_jax.evaluation.descriptions import EVALUATORS
 from toto_jax.evaluation.record import History, read_results
+from toto_jax.training.goodput import recorded
 from toto_jax.training.metrics import read_metrics
 
 
@@ -23,6 +24,7 @@ class RunFiles:
     workdir: of the run.
     config: its resolved config, empty if there is none.
     training: the lines of its log that are about training.
+    seconds: where the time of its attempts went, by `training.goodput`'s buckets; empty if none has ended.
     results: evaluator -> what it has found.
     summary: whatever `summary.json` says.
     """
@@ -30,6 +32,7 @@ class RunFiles:
     workdir: pathlib.Path
     config: Mapping[str, Any]
     training: list[dict[str, Any]]
+    seconds: Mapping[str, float]
     results: Mapping[str, History]
     summary: Mapping[str, Any]
 
@@ -87,11 +90,12 @@ def read_run(workdir: pathlib.Path) -> RunFiles:
     Raises:
       DataError: if a file is there that isn't what it should be.
     """
-    training = [
-        line for line in read_metrics(workdir) if isinstance(line, dict) and line.get("kind") == "train"
-    ]
+    lines = [line for line in read_metrics(workdir) if isinstance(line, dict)]
+    training = [line for line in lines if line.get("kind") == "train"]
+    attempts = [line for line in lines if line.get("kind") == "goodput"]
     config, summary = (_read_object(workdir / name) for name in ("config.json", "summary.json"))
-    return RunFiles(workdir, config, training, read_results(workdir), summary)
+    seconds = recorded(attempts) if attempts else {}
+    return RunFiles(workdir, config, training, seconds, read_results(workdir), summary)
 
 
 def _read_object(path: pathlib.Path) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from toto_jax.evaluation.descriptions import LOGGED
 from toto_jax.evaluation.page import Html, element, joined, missing, plot, prose, readable
 from toto_jax.evaluation.results import Curve
 from toto_jax.evaluation.run_files import RunFiles
+from toto_jax.training.goodput import shares
+from toto_jax.training.metrics import duration
 
 # (steps, values)
 Points = tuple[np.ndarray, np.ndarray]
@@ -38,6 +40,8 @@ def training_curves(run: RunFiles) -> Html:
     skipped = run.training[-1].get("bad_steps", 0)
     if skipped:
         parts.append(prose(f"{skipped:.0f} steps were skipped, as their loss or gradient was not finite."))
+    if run.seconds:
+        parts.append(prose(f"Where {duration(sum(run.seconds.values()))} went: {shares(run.seconds)}."))
     smalls = []
     for key in keys:
         steps, values = _thinned(*run.logged(key))

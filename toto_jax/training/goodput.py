@@ -4,7 +4,8 @@ import contextlib
 import os
 import pathlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 # "step" is what is left when the others are taken off: the time in which the devices train.
 BUCKETS = ("step", "compile", "data", "evaluation", "checkpoint", "restore")
@@ -37,10 +38,24 @@ class Goodput:
 
     def summary(self) -> str:
         """Returns `time: step 81.2% · compile 9.1% · ...`, largest first, without what is nothing."""
-        seconds = self.seconds()
-        total = max(sum(seconds.values()), 1e-9)
-        shares = sorted(((value / total, name) for name, value in seconds.items()), reverse=True)
-        return "time: " + " · ".join(f"{name} {100 * share:.1f}%" for share, name in shares if share >= 5e-4)
+        return f"time: {shares(self.seconds())}"
+
+    def record(self) -> dict[str, float]:
+        """Returns the seconds under the names that they have in a log: `step_seconds`, `data_seconds`, ..."""
+        return {f"{name}_seconds": value for name, value in self.seconds().items()}
+
+
+def recorded(lines: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    """Returns seconds by bucket, summed over logged records: those of a run's attempts."""
+    found = list(lines)
+    return {name: sum(line.get(f"{name}_seconds", 0.0) for line in found) for name in BUCKETS}
+
+
+def shares(seconds: Mapping[str, float]) -> str:
+    """Returns `step 81.2% · compile 9.1% · ...`, largest first, without what is nothing."""
+    total = max(sum(seconds.values()), 1e-9)
+    parts = sorted(((value / total, name) for name, value in seconds.items()), reverse=True)
+    return " · ".join(f"{name} {100 * share:.1f}%" for share, name in parts if share >= 5e-4)
 
 
 def seconds_since_start() -> float | None:

@@ -203,10 +203,7 @@ class Trainer:
                         checkpoints.save(step, state)
                     monitor.restart_clock()
                 if stopping and not last:
-                    monitor.flush()
-                    if checkpoints is not None:
-                        checkpoints.wait()
-                    raise Preempted(f"Asked to stop after step {step}; run the same command again to go on")
+                    break
             monitor.flush()
             if checkpoints is not None:
                 with goodput.spend("checkpoint"):
@@ -214,5 +211,7 @@ class Trainer:
         if start < self.config.steps:
             log(goodput.summary())
             if writer is not None:
-                writer.write(self.config.steps, "goodput", goodput.seconds())
+                writer.write(step, "goodput", goodput.record())
+            if step < self.config.steps:
+                raise Preempted(f"Asked to stop after step {step}; run the same command again to go on")
         return state

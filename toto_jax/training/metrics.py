@@ -37,7 +37,7 @@ class MetricWriter:
 
     def write(self, step: int, kind: str, values: dict[str, float]) -> None:
         """Writes one line `{"step": ..., "kind": ..., name: value, ...}`."""
-        self._file.write(json.dumps({"step": step, "kind": kind, **values}) + "\n")
+        self._file.write(json.dumps({**values, "step": step, "kind": kind}) + "\n")
         self._file.flush()
         if self._board is not None:
             for name, value in values.items():
