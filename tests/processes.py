@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import jax
 
@@ -58,7 +58,6 @@ def start(
     module: str,
     *arguments: str,
     devices: int = 1,
-    before: Callable[[], None] | None = None,
     variables: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", f"toto_jax.{module}", *arguments]
@@ -70,7 +69,6 @@ def start(
         stdout=pipe,
         stderr=subprocess.STDOUT,
         text=True,
-        preexec_fn=before,
     )
 
 

@@ -63,6 +63,7 @@ def test_a_batch_that_the_devices_do_not_divide_is_refused_with_what_would_do(re
     assert "8 or 16" in output
 
 
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux bounds the files of another process")
 def test_a_disk_that_fills_up_keeps_the_checkpoints_before(ready: pathlib.Path) -> None:
     arguments = [*TINY, f"--workdir={ready}", "--config.report=False"]
     end(start("main", *arguments, "--config.train.steps=3"), 0)
@@ -70,7 +71,8 @@ def test_a_disk_that_fills_up_keeps_the_checkpoints_before(ready: pathlib.Path) 
     (ready / "config.json").unlink()  # the same run with more steps, as far as this test cares
     # Files that may not grow are what a full disk looks like to a process.
     limit = (20_000, resource.RLIM_INFINITY)
-    process = start("main", *arguments, before=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit))
+    process = start("main", *arguments)
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, limit)
     output, _ = process.communicate(timeout=240)
     assert process.returncode == StorageError.exit_code, output[-4000:]
     last = output.strip().split("\n")[-1]  # Orbax's threads log their own failures before

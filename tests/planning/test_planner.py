@@ -34,16 +34,6 @@ def test_what_does_not_fit_says_so() -> None:
     assert huge.memory.total > 0.9 * huge.capacity
 
 
-def test_a_mesh_that_no_torus_has_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_assignment(*arguments: Any, **options: Any) -> None:
-        raise NotImplementedError("Failed to find assignment")
-
-    given = planner("h100:4")
-    monkeypatch.setattr("toto_jax.planning.planner.build", no_assignment)
-    with pytest.raises(ConfigError, match="doesn't follow the 4 torus"):
-        given.plan({"mesh.data": 2, "mesh.fsdp": 2, "train.microbatches": 2})
-
-
 def test_a_tokenizer_is_not_planned() -> None:
     with pytest.raises(ConfigError, match="plans config.task='next_token', got 'dvae'"):
         planner(task="dvae")
