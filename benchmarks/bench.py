@@ -13,7 +13,7 @@ from absl import flags
 
 from benchmarks.table import Result, Row, write
 from benchmarks.timing import Rounds, Sample, interleave, median_seconds, undisturbed
-from benchmarks.worker import HUGE_PAGES, PLAIN, Missing, Worker
+from benchmarks.worker import KEPT, PLAIN, Missing, Worker
 from toto_jax.command_line import run_command
 
 _OUT = flags.DEFINE_string("out", "runs/benchmarks", "Folder for <name>.json and <name>.md.")
@@ -51,7 +51,7 @@ class Bench(contextlib.AbstractContextManager["Bench"]):
         self,
         name: str,
         factory: str,
-        environment: Mapping[str, str] = HUGE_PAGES,
+        environment: Mapping[str, str] = KEPT,
         needed: bool = False,
         **settings: Any,
     ) -> bool:
@@ -76,9 +76,9 @@ class Bench(contextlib.AbstractContextManager["Bench"]):
             self._calls[name] = call
 
     def add_faster(self, name: str, factory: str, **settings: Any) -> bool:
-        """Starts a contestant with and without huge pages and keeps the faster; both times are noted."""
+        """Starts a contestant with and without our allocator setting and keeps the faster; both times are noted."""
         trials = {}
-        for label, environment in (("huge pages", HUGE_PAGES), ("plain malloc", PLAIN)):
+        for label, environment in (("our allocator setting", KEPT), ("plain malloc", PLAIN)):
             if not self.add(f"{name} ({label})", factory, environment, **settings):
                 return False
             trials[label] = self._workers.pop(f"{name} ({label})")
@@ -87,7 +87,7 @@ class Bench(contextlib.AbstractContextManager["Bench"]):
         seconds = {label: median_seconds(taken) for label, taken in samples.items()}
         best = min(seconds, key=seconds.get)
         self.notes.append(
-            f"{name}: a round took {seconds['huge pages']:.3g} s with glibc's huge pages and "
+            f"{name}: a round took {seconds['our allocator setting']:.3g} s with our setting of glibc's allocator and "
             f"{seconds['plain malloc']:.3g} s without; it runs with {best}."
         )
         for label, worker in trials.items():

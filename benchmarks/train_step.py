@@ -6,7 +6,7 @@
 All start from the same parameters and train on the same batch; the number of parameters, of tokens and the first loss
 must agree. FLOPs are the model's, `toto_jax.models.counts.flops_per_token` with causal attention counted half. The
 limit is the faster of XLA's and torch's product of two random square matrices in the same dtype. On a CPU torch runs
-with and without huge pages for its allocations and takes part with the faster.
+with and without our setting of glibc's allocator and takes part with the faster.
 """
 
 from absl import flags

@@ -18,11 +18,10 @@ from typing import Any
 
 from benchmarks.machine import cores
 from benchmarks.timing import Sample, measure
+from toto_jax.command_line import ALLOCATOR, KEPT_MEMORY
 
-HUGE_PAGES = {
-    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"
-}  # what `toto_jax.command_line` gives every command of ours
-PLAIN = {"GLIBC_TUNABLES": ""}
+# What every command of ours starts with on a CPU, and what others start with.
+KEPT, PLAIN = {ALLOCATOR: KEPT_MEMORY}, {ALLOCATOR: ""}
 
 
 class Missing(Exception):
@@ -52,7 +51,7 @@ class Worker(contextlib.AbstractContextManager["Worker"]):
         factory: str,
         settings: Mapping[str, Any],
         log: pathlib.Path,
-        environment: Mapping[str, str] = HUGE_PAGES,
+        environment: Mapping[str, str] = KEPT,
     ):
         threads = str(cores())
         # Several processes share a GPU, and what is said of compilation is said of a cold one.

@@ -1,4 +1,4 @@
-"""What every command does around its work: huge pages, a compilation cache, errors as exit codes."""
+"""What every command does around its work: the allocator, a compilation cache, errors as exit codes."""
 
 import os
 import pathlib
@@ -12,11 +12,23 @@ from absl import app, logging
 from toto_jax.errors import TotoError
 
 ALLOCATOR = "GLIBC_TUNABLES"
+# Huge pages; nothing is mapped apart, given back, or taken from a heap that can't grow to a step's buffers.
+KEPT_MEMORY = ":".join(
+    f"glibc.malloc.{name}={value}"
+    for name, value in {
+        "hugetlb": 1,
+        "mmap_threshold": 2**32,
+        "trim_threshold": 2**36,
+        "arena_max": 1,
+    }.items()
+)
+# What a machine with a GPU or a TPU has.
+_ACCELERATORS = ("nvidia[0-9]*", "accel[0-9]*", "vfio/[0-9]*", "kfd")
 
 
 def run_command(command: Callable[[], None]) -> None:
     """Runs a command line's work; a `TotoError` becomes one message and its exit code."""
-    use_huge_pages()
+    keep_memory()
     keep_compiled_programs()
 
     def main(argv: list[str]) -> None:
@@ -39,15 +51,22 @@ def keep_compiled_programs() -> None:
         jax.config.update("jax_compilation_cache_dir", str(cache / "toto_jax"))
 
 
-def use_huge_pages() -> None:
-    """Starts this process anew with glibc's allocator asking for huge pages, unless it is told otherwise already.
+def keep_memory() -> None:
+    """Starts this process anew with glibc's allocator keeping a step's buffers, unless it is told otherwise already.
 
-    glibc gives a step's buffers back to the system after each step, and fetching them again page by page took up to a
-    third of a CPU step's time. With huge pages there are 512 times fewer of them. The setting is read when a process
-    starts, hence the fresh start; process id, arguments and open files stay. Anything in GLIBC_TUNABLES, even an empty
-    string, keeps this from happening.
+    glibc gives them back to the system after each step, and fetching them again page by page took up to a third of a
+    CPU step's time. The setting is read when a process starts, hence the fresh start; process id, arguments and open
+    files stay. Where accelerators compute, nothing is done; and anything in GLIBC_TUNABLES, even an empty string, keeps
+    this from happening.
     """
-    if platform.libc_ver()[0] != "glibc" or ALLOCATOR in os.environ:
-        return
-    os.environ[ALLOCATOR] = "glibc.malloc.hugetlb=1"
-    os.execv(sys.executable, sys.orig_argv)
+    if platform.libc_ver()[0] == "glibc" and ALLOCATOR not in os.environ and _computes_on_cpu():
+        os.environ[ALLOCATOR] = KEPT_MEMORY
+        os.execv(sys.executable, sys.orig_argv)
+
+
+def _computes_on_cpu() -> bool:
+    """Returns whether JAX will find nothing but CPUs, as far as can be told before it is asked."""
+    chosen = os.environ.get("JAX_PLATFORMS", "")
+    if chosen:
+        return chosen == "cpu"
+    return not any(any(pathlib.Path("/dev").glob(pattern)) for pattern in _ACCELERATORS)

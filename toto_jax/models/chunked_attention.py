@@ -150,17 +150,21 @@ def _backward_block(
 ) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:  # fmt: skip
     """Returns the sums of the gradients of keys and values with this block's, and that of its queries."""
     einsum = functools.partial(jnp.einsum, preferred_element_type=jnp.float32)
-    q_BKRH, dout_BKRH, log_BKR1, shared_BKR1 = (
-        _rows(x) for x in (q_BKGTH, dout_BKGTH, log_BKGT[..., None], shared_BKGT[..., None])
+    dtype = q_BKGTH.dtype
+    q_BKRH, dout_BKRH = _rows(q_BKGTH), _rows(dout_BKGTH)
+    log_BK1R, shared_BK1R = (x_BKGT.reshape(*x_BKGT.shape[:2], 1, -1) for x_BKGT in (log_BKGT, shared_BKGT))
+    # Keys before queries: then only one of the five products is one that XLA's CPU backend does slowly.
+    raw_BKSR = einsum("BKSH,BKRH->BKSR", keys_BKSH, q_BKRH)
+    scores_BKSR = jnp.where(
+        _visible(first, q_BKGTH, keys_BKSH).T, raw_BKSR * q_BKRH.shape[-1] ** -0.5, -jnp.inf
     )
-    scores_BKRS = _scores(q_BKRH, keys_BKSH, _visible(first, q_BKGTH, keys_BKSH))
-    weights_BKRS = jnp.exp(scores_BKRS - log_BKR1)
-    dweights_BKRS = einsum("BKRH,BKSH->BKRS", dout_BKRH, values_BKSH)
-    dscores_BKRS = weights_BKRS * (dweights_BKRS - shared_BKR1) * q_BKRH.shape[-1] ** -0.5
-    dscores_BKRS, weights_BKRS = dscores_BKRS.astype(q_BKRH.dtype), weights_BKRS.astype(q_BKRH.dtype)
-    dkeys_BKSH = sums[0] + einsum("BKRS,BKRH->BKSH", dscores_BKRS, q_BKRH)
-    dvalues_BKSH = sums[1] + einsum("BKRS,BKRH->BKSH", weights_BKRS, dout_BKRH)
-    dq_BKRH = einsum("BKRS,BKSH->BKRH", dscores_BKRS, keys_BKSH).astype(q_BKRH.dtype)
+    weights_BKSR = jnp.exp(scores_BKSR - log_BK1R)
+    dweights_BKSR = einsum("BKSH,BKRH->BKSR", values_BKSH, dout_BKRH)
+    dscores_BKSR = weights_BKSR * (dweights_BKSR - shared_BK1R) * q_BKRH.shape[-1] ** -0.5
+    dscores_BKSR, weights_BKSR = dscores_BKSR.astype(dtype), weights_BKSR.astype(dtype)
+    dkeys_BKSH = sums[0] + einsum("BKSR,BKRH->BKSH", dscores_BKSR, q_BKRH)
+    dvalues_BKSH = sums[1] + einsum("BKSR,BKRH->BKSH", weights_BKSR, dout_BKRH)
+    dq_BKRH = einsum("BKSR,BKSH->BKRH", dscores_BKSR, keys_BKSH).astype(dtype)
     return (dkeys_BKSH, dvalues_BKSH), dq_BKRH.reshape(q_BKGTH.shape)
 
 
