@@ -53,6 +53,22 @@ ENTRY %main (a: f32[8]) -> f32[8] {
 """  # noqa: E501
 
 
+def test_line_breaks_inside_of_attributes_end_no_computation() -> None:
+    """What a Pallas kernel says of itself on a TPU."""
+    said = '{"metadata":"{\\"block\\": 384\n}"}, metadata={}\n}}, x=1\n'
+    kernel = f"  %kernel = f32[8]{{0}} custom-call(%x), backend_config={said}"
+    place = "  %negated = f32[8]{0} negate(%x)\n"
+    assert LOOPS.count(place) == 1
+    runs = {one.name: runs for _, runs, one in walk(parse_module(LOOPS.replace(place, kernel + place)))}
+    assert runs["kernel"] == runs["negated"] == 5 * 2
+
+
+def test_an_instruction_outside_of_all_computations_is_an_error() -> None:
+    broken = LOOPS.replace("  %negated", "}\n  %negated")
+    with pytest.raises(ConfigError, match="outside of all computations.*negated"):
+        parse_module(broken)
+
+
 def test_trip_counts_multiply() -> None:
     """The outer loop says 5 trips; the inner one goes from 4 to 8 by 2."""
     runs = {instruction.name: runs for _, runs, instruction in walk(parse_module(LOOPS))}

@@ -16,6 +16,8 @@ _BYTES = {
 }  # fmt: skip
 _ARRAY = re.compile(r"\b([a-z]+\d*[a-z0-9]*)\[([\d,]*)\]")
 _HEADER = re.compile(r"^(ENTRY )?%?([\w.\-]+) .*\{$")
+# Not any line with a bracket in front: the attributes of a Pallas kernel hold line breaks.
+_END = re.compile(r"^\}(, [a-z_]+=.*)?$")
 _NAME = re.compile(r"^\s+(ROOT )?%?([\w.\-]+) = ")
 _CALLED = re.compile(r"\b(?:calls|to_apply|body|true_computation|false_computation)=%?([\w.\-]+)")
 _BRANCHES = re.compile(r"branch_computations=\{([^}]*)\}")
@@ -113,17 +115,21 @@ def parse_module(text: str) -> Module:
     """Parses the text of one module, as `compiled.as_text()` gives it.
 
     Raises:
-      ConfigError: if there is no entry computation in it.
+      ConfigError: if there is no entry computation in it, or something is where it shouldn't be.
     """
     computations: dict[str, dict[str, Instruction]] = {}
     entry, current = None, None
     for line in text.splitlines():
         if current is None:
             header = _HEADER.match(line)
+            if _NAME.match(line):
+                raise ConfigError(
+                    f"The compiler's text has an instruction outside of all computations: {line[:120]}"
+                )
             if header and not line.startswith("HloModule"):
                 current = computations.setdefault(header[2], {})
                 entry = header[2] if header[1] else entry
-        elif line.startswith("}"):
+        elif _END.match(line):
             current = None
         elif (instruction := _instruction(line)) is not None:
             current[instruction.name] = instruction
