@@ -21,8 +21,7 @@ def rotary_tables(positions_T: jax.Array, head_dim: int, base: float) -> tuple[j
     """
     frequencies = base ** (-jnp.arange(0, head_dim, 2, dtype=jnp.float32) / head_dim)
     angles = positions_T.astype(jnp.float32)[:, None] * frequencies
-    # Without the barrier XLA's CPU backend computes them anew in each layer, for each sequence and head.
-    return jax.lax.optimization_barrier((jnp.cos(angles), jnp.sin(angles)))
+    return jnp.cos(angles), jnp.sin(angles)
 
 
 def rotate(x_BTNH: jax.Array, cos: jax.Array, sin: jax.Array) -> jax.Array:
