@@ -15,15 +15,15 @@ import jax
 from toto_jax import errors
 from toto_jax.command_line import run_command
 
-WORDS = flags.DEFINE_string("word", "", "")
+WORD = flags.DEFINE_string("word", "", "")
 
 def command():
-    if WORDS.value == "data":
+    if WORD.value == "data":
         raise errors.DataError("the shards are gone")
-    if WORDS.value == "bug":
+    if WORD.value == "bug":
         raise ZeroDivisionError("a bug")
     print(json.dumps({
-        "word": WORDS.value,
+        "word": WORD.value,
         "pid": os.getpid(),
         "tunables": os.environ.get("GLIBC_TUNABLES"),
         "cache": jax.config.jax_compilation_cache_dir,

@@ -72,9 +72,9 @@ def memory_traffic(
 
     Activations: each product, norm, rotation and residual reads and writes its arrays once, 14 D + 12 N H + 6 M
     numbers of 2 bytes for a token and layer, once forward and twice backward, and once more where remat repeats the
-    blocks; logits
-    are written and read three times in float32. Attention is taken to keep its scores on the chip. Weights: read in
-    each pass, forward, backward and again. State: read and written once, and gradients written and read.
+    blocks; logits are written and read three times in float32. Attention is taken to keep its scores on the chip.
+    Weights: read in each pass, forward, backward and again. State: read and written once, and gradients written and
+    read.
 
     Args:
       config: the decoder's sizes.
