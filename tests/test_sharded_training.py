@@ -10,15 +10,17 @@ import numpy as np
 import pytest
 
 from toto_jax.models.llama import Llama, LlamaConfig
+from toto_jax.planning.collectives import read_collectives
 from toto_jax.sharding.mesh import MeshConfig, make_mesh
 from toto_jax.tasks.dvae import DVAETask, DVAETaskConfig
 from toto_jax.tasks.next_token import NextToken, NextTokenConfig
 from toto_jax.tokenizers.dvae import DVAEConfig
+from toto_jax.training.checkpoint import abstract_like
 from toto_jax.training.loop import Trainer
 from toto_jax.training.monitor import TrainConfig
 from toto_jax.training.optimizer import OptimizerConfig
 from toto_jax.training.task import Task
-from toto_jax.tree import named_leaves
+from toto_jax.tree import count, named_leaves
 from toto_jax.video import ClipGeometry, to_sequences
 
 GEOMETRY = ClipGeometry(2, 4, 4)
@@ -52,11 +54,12 @@ def batch_of(task: Task, step: int) -> dict[str, np.ndarray]:
     return {"pixels": rng.integers(0, 256, (8, 1, 8, 8, 3)).astype(np.uint8)}
 
 
-def train(task: Task, mesh: MeshConfig, devices: int) -> tuple[list[float], dict[str, np.ndarray]]:
+def train(
+    task: Task, mesh: MeshConfig, devices: int, microbatches: int = 1
+) -> tuple[list[float], dict[str, np.ndarray]]:
     """Returns three steps' losses and gradient norms, and the parameters after them."""
-    trainer = Trainer(
-        task, OPTIMIZER, TrainConfig(4, 8, 1, 1, 1), make_mesh(mesh, jax.devices()[:devices]), seed=0
-    )
+    config = TrainConfig(4, 8, microbatches, 1, 1)
+    trainer = Trainer(task, OPTIMIZER, config, make_mesh(mesh, jax.devices()[:devices]), seed=0)
     state = trainer.init()
     numbers = []
     with jax.set_mesh(trainer.mesh):
@@ -81,13 +84,53 @@ def one_device() -> tuple[list[float], dict[str, np.ndarray]]:
     return train(toto(), MeshConfig(1, 1, 1, 1, 1), 1)
 
 
-@pytest.mark.parametrize("mesh", MESHES, ids=lambda mesh: "x".join(map(str, dataclasses.astuple(mesh))))
+def name(mesh: MeshConfig) -> str:
+    return "x".join(map(str, dataclasses.astuple(mesh)))
+
+
+@pytest.mark.parametrize("mesh", MESHES, ids=name)
 def test_eight_devices_teach_a_toto_what_one_does(mesh: MeshConfig) -> None:
     numbers, params = one_device()
     spread_numbers, spread_params = train(toto(), mesh, 8)
     np.testing.assert_allclose(numbers, spread_numbers, rtol=2e-5)
     for name, values in params.items():
         np.testing.assert_allclose(values, spread_params[name], rtol=1e-3, atol=2e-5, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    "mesh",
+    [
+        MeshConfig(2, 1, 2, 1, 2), MeshConfig(2, 2, 1, 2, 1), MeshConfig(2, 2, 1, 1, 1), MeshConfig(1, 2, 2, 1, 2),
+        MeshConfig(1, 1, 2, 2, 1),
+    ],
+    ids=name,
+)  # fmt: skip
+def test_microbatches_are_summed_up_to_the_same_over_all_devices(mesh: MeshConfig) -> None:
+    numbers, params = one_device()
+    devices = math.prod(dataclasses.astuple(mesh))
+    spread_numbers, spread_params = train(toto(), mesh, devices, microbatches=2)
+    np.testing.assert_allclose(numbers, spread_numbers, rtol=2e-5)
+    for name, values in params.items():
+        np.testing.assert_allclose(values, spread_params[name], rtol=1e-3, atol=2e-5, err_msg=name)
+
+
+def sent_between_replicas(microbatches: int) -> float:
+    """Returns the bytes that a device of 2 slices x 2 x fsdp 2 sends along `slice` and `data` in a step."""
+    task = toto()
+    mesh = make_mesh(MeshConfig(2, 2, 2, 1, 1))
+    trainer = Trainer(task, OPTIMIZER, TrainConfig(4, 32, microbatches, 1, 1), mesh, seed=0)
+    state = abstract_like(trainer.abstract_state, trainer.state_shardings)
+    batch = abstract_like(task.batch_spec(32), trainer.batch_shardings)
+    with jax.set_mesh(mesh):
+        text = trainer.step.lower(state, batch).compile().as_text()
+    found = [one for one in read_collectives(text, mesh) if {"slice", "data"} & set(one.axes)]
+    gradients = count(trainer.abstract_state.params) * 4 / 2
+    assert sum(one.total_wire for one in found) >= 2 * 3 / 4 * gradients  # an all-reduce over 4 replicas
+    return sum(one.total_wire for one in found)
+
+
+def test_gradients_cross_the_slow_network_once_a_step() -> None:
+    assert sent_between_replicas(4) == pytest.approx(sent_between_replicas(2), rel=0.02)
 
 
 @pytest.mark.parametrize("mesh", [MeshConfig(1, 1, 8, 1, 1), MeshConfig(1, 1, 4, 1, 2)])

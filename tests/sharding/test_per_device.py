@@ -8,7 +8,8 @@ from jax.sharding import PartitionSpec
 
 from toto_jax.errors import ConfigError
 from toto_jax.sharding.mesh import MeshConfig, make_mesh
-from toto_jax.sharding.per_device import per_device
+from toto_jax.sharding.per_device import over_replicas, per_device
+from toto_jax.sharding.rules import constrain
 
 X = jnp.arange(8 * 6, dtype=jnp.float32).reshape(8, 6)
 W = jnp.arange(6 * 4, dtype=jnp.float32).reshape(6, 4)
@@ -61,3 +62,42 @@ def test_what_does_not_divide_is_named() -> None:
             ConfigError, match="axis 'batch' of an activation of size 6 .* fsdp 8 = 8; 8 would"
         ):
             local(X[:6])
+
+
+def test_replicas_join_means_and_sums_at_the_end() -> None:
+    """Two slices of two: each sees its rows and a key of its own; without replicas the function comes back."""
+    rows = []
+
+    def work(
+        params: jax.Array, batch: jax.Array, key: jax.Array, step: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        rows.append(batch.shape)
+        return (batch * params).mean() + step, jax.random.bits(key)[None] % 2 + 1
+
+    key, step = jax.random.key(0), jnp.float32(5)
+    assert over_replicas(work) is work
+    with jax.set_mesh(make_mesh(MeshConfig(1, 1, 4, 1, 2))):
+        assert over_replicas(work) is work
+    with jax.set_mesh(make_mesh(MeshConfig(2, 2, 2, 1, 1))):
+        mean, total = jax.jit(over_replicas(work))(jnp.float32(3), X, key, step)
+    assert set(rows) == {(2, 6)}
+    np.testing.assert_allclose(mean, 3 * X.mean() + 5, rtol=1e-6)
+    wanted = sum(jax.random.bits(jax.random.fold_in(key, replica)) % 2 + 1 for replica in range(4))
+    np.testing.assert_array_equal(total, [wanted])
+
+
+def test_a_function_inside_of_replicas_is_split_along_the_other_axes() -> None:
+    seen = []
+
+    def inner(x: jax.Array) -> jax.Array:
+        seen.append(x.shape)
+        return 2 * x
+
+    def outer(params: None, batch: jax.Array, key: jax.Array, step: jax.Array) -> tuple[jax.Array, jax.Array]:
+        doubled = per_device(inner, (("batch", None),), ("batch", None))(constrain(batch, "batch", None))
+        return doubled.sum(), doubled.sum()
+
+    with jax.set_mesh(make_mesh(MeshConfig(2, 2, 2, 1, 1))):
+        mean, total = jax.jit(over_replicas(outer))(None, X, jax.random.key(0), jnp.int32(0))
+    assert set(seen) == {(1, 6)}
+    np.testing.assert_allclose((mean, total), (2 * X.sum() / 4, 2 * X.sum()), rtol=1e-6)

@@ -22,7 +22,8 @@ from toto_jax.models.fused_attention import Attention
 from toto_jax.models.layers import RMSNorm, SwiGLU, linear
 from toto_jax.models.outputs import Cache, DecoderOutput
 from toto_jax.models.rope import rotary_tables
-from toto_jax.sharding.rules import constrain
+from toto_jax.sharding.per_device import per_device
+from toto_jax.sharding.rules import constrain, parts_of
 from toto_jax.tree import Params
 
 DTYPES = ("float32", "bfloat16")
@@ -121,7 +122,13 @@ class Ends(nnx.Module):
 
     def embed(self, ids_BT: jax.Array) -> jax.Array:
         """Returns x_BTD in the compute dtype."""
-        return constrain(self.embedding[...][ids_BT].astype(self.dtype), "batch", "sequence", None)
+        positions = ("batch", "sequence")
+        look_up = _look_up
+        # Each device looks its own tokens up, in the whole table. A prompt that doesn't divide isn't split.
+        if all(size % parts_of(axis) == 0 for size, axis in zip(ids_BT.shape, positions, strict=True)):
+            look_up = per_device(_look_up, ((None, None), positions), (*positions, None), split=positions)
+        x_BTD = look_up(self.embedding[...], ids_BT)
+        return constrain(x_BTD.astype(self.dtype), *positions, None)
 
     def logit_factors(self, x_BTD: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Returns normalised x_BTD and the head w_DV: logits are their product."""
@@ -131,6 +138,10 @@ class Ends(nnx.Module):
     def logits(self, x_BTD: jax.Array) -> jax.Array:
         """Returns logits_BTV, float32."""
         return linear(*self.logit_factors(x_BTD), jnp.float32)
+
+
+def _look_up(table_VD: jax.Array, ids_BT: jax.Array) -> jax.Array:
+    return table_VD[ids_BT]
 
 
 @dataclasses.dataclass(frozen=True)

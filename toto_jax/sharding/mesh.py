@@ -1,7 +1,7 @@
 """The mesh: which devices split what.
 
 Axes, from the slowest network to the fastest: `slice` replicates parameters over pod slices or hosts and splits the
-batch, with one reduction of gradients a microbatch between them; `data` does the same within a slice; `fsdp` splits
+batch, with one reduction of gradients a step between them; `data` does the same within a slice; `fsdp` splits
 parameters and the batch; `sequence` splits a clip's positions (and within attention its heads); `tensor` splits heads
 and feed-forward. Sizes come from the config; one may be -1 and takes the devices that are left.
 """

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from toto_jax.errors import ConfigError, nearest
 from toto_jax.tree import Axes, is_axes, named_leaves, path_name
@@ -99,17 +99,33 @@ def check_divides(mesh: Mesh, what: str, size: int, entry: str | MeshAxes | None
 def constrain(x: jax.Array, *axes: str | None) -> jax.Array:
     """Pins an activation's sharding by logical axes; does nothing where no mesh is set (one-device use)."""
     mesh = jax.sharding.get_abstract_mesh()
-    if mesh.empty or mesh.size == 1:
+    if mesh.empty or mesh.size == 1 or not free_axes():
         return x
     # The positions of a prompt need not divide, and then they stay whole; a training step's are padded.
     axes = tuple(
         None if name == "sequence" and size % parts_of(name) else name
         for name, size in zip(axes, x.shape, strict=True)
     )
-    return jax.lax.with_sharding_constraint(x, partition_spec(axes))
+    return jax.lax.with_sharding_constraint(x, partition_spec(axes, free_rules()))
 
 
 def parts_of(logical: str) -> int:
     """Returns into how many parts the mesh that is set splits a logical axis; 1 where none is set."""
     mesh = jax.sharding.get_abstract_mesh()
-    return 1 if mesh.empty else math.prod(mesh.shape[axis] for axis in RULES[logical])
+    return 1 if mesh.empty else math.prod(mesh.shape[axis] for axis in free_rules()[logical])
+
+
+def free_axes() -> MeshAxes:
+    """Returns the axes of the mesh that is set which no caller has split by hand (`jax.shard_map`) already."""
+    mesh = jax.sharding.get_abstract_mesh()
+    kinds = zip(mesh.axis_names, mesh.axis_types, strict=True)
+    return tuple(name for name, kind in kinds if kind != AxisType.Manual)
+
+
+def free_rules() -> Mapping[str, MeshAxes]:
+    """Returns `RULES` without the mesh axes that a caller has split already: inside, arrays are local along them."""
+    mesh, free = jax.sharding.get_abstract_mesh(), free_axes()
+    return {
+        name: tuple(axis for axis in axes if axis in free or axis not in mesh.axis_names)
+        for name, axes in RULES.items()
+    }

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from toto_jax.errors import ConfigError
 from toto_jax.models.cross_entropy import head_nll
 from toto_jax.models.decoder import Decoder
-from toto_jax.sharding.rules import parts_of
+from toto_jax.sharding.rules import constrain, parts_of
 from toto_jax.training.task import Batch, Metrics
 from toto_jax.tree import Params
 from toto_jax.video import ClipGeometry
@@ -69,7 +69,10 @@ class NextToken:
         inputs_BT, targets_BT = ids_BT[:, :-1][:, :last], ids_BT[:, 1:][:, :last]
         # Positions that are split over devices must divide; what is put behind them is seen by none before it.
         targets, missing = targets_BT.shape[1], -targets_BT.shape[1] % parts_of("sequence")
-        inputs_BT, targets_BT = (jnp.pad(ids, ((0, 0), (0, missing))) for ids in (inputs_BT, targets_BT))
+        # They are cut from ids that every device along the sequence has: else the compiler shifts them between devices.
+        inputs_BT, targets_BT = (
+            constrain(jnp.pad(ids, ((0, 0), (0, missing))), "batch", None) for ids in (inputs_BT, targets_BT)
+        )
         x_BTD, w_DV = self.decoder.logit_factors(params, inputs_BT)
         return head_nll(x_BTD, w_DV, targets_BT, self.config.loss_chunks)[:, :targets]
 

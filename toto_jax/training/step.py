@@ -1,6 +1,5 @@
 """One step of training: a pure function of (state, batch)."""
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from toto_jax.sharding.per_device import over_replicas
 from toto_jax.training.state import TrainState
 from toto_jax.training.task import Batch, Metrics, Task
 from toto_jax.tree import Params
@@ -20,29 +20,36 @@ def value_and_grad(
 ) -> tuple[jax.Array, Metrics, Params]:
     """Returns loss, metrics and gradients of a batch taken in equal parts, one after the other.
 
-    Parts have the same number of targets, so the mean of their gradients is the batch's gradient.
+    Parts have the same number of targets, so the mean of their gradients is the batch's gradient. It is summed up
+    over the parts first and then, once, over the replicas of the parameters.
     """
     grad_fn = jax.value_and_grad(task.loss, has_aux=True)
     if microbatches == 1:
         (loss, metrics), grads = grad_fn(params, batch, key, step)
         return loss, metrics, grads
 
-    def one(total: Any, part: tuple[jax.Array, Batch]) -> tuple[Any, None]:
-        index, microbatch = part
-        (loss, metrics), grads = grad_fn(params, microbatch, jax.random.fold_in(key, index), step)
-        return jax.tree.map(jnp.add, total, (loss, metrics, grads)), None
+    def accumulate(
+        params: Params, batch: Batch, key: jax.Array, step: jax.Array
+    ) -> tuple[tuple[jax.Array, Params], Metrics]:
+        def one(total: Any, part: tuple[jax.Array, Batch]) -> tuple[Any, None]:
+            index, microbatch = part
+            found = grad_fn(params, microbatch, jax.random.fold_in(key, index), step)
+            return jax.tree.map(jnp.add, total, found), None
 
-    # Row r goes to part r % microbatches, so that every part is spread over all devices.
-    parts = jax.tree.map(
-        lambda x: jnp.moveaxis(x.reshape(x.shape[0] // microbatches, microbatches, *x.shape[1:]), 1, 0), batch
-    )
-    first = jax.tree.map(lambda x: x[0], parts)
-    shapes = jax.eval_shape(grad_fn, params, first, key, step)
-    (loss_shape, metrics_shape), grads_shape = shapes
-    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), (loss_shape, metrics_shape, grads_shape))
-    (loss, metrics, grads), _ = jax.lax.scan(one, zeros, (jnp.arange(microbatches), parts))
-    mean = functools.partial(jax.tree.map, lambda x: x / microbatches)
-    return mean(loss), metrics, mean(grads)
+        # Row r goes to part r % microbatches, so that every part is spread over all devices.
+        parts = jax.tree.map(
+            lambda x: jnp.moveaxis(x.reshape(x.shape[0] // microbatches, microbatches, *x.shape[1:]), 1, 0),
+            batch,
+        )
+        first = jax.tree.map(lambda x: x[0], parts)
+        zeros = jax.tree.map(
+            lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(grad_fn, params, first, key, step)
+        )
+        ((loss, metrics), grads), _ = jax.lax.scan(one, zeros, (jnp.arange(microbatches), parts))
+        return jax.tree.map(lambda x: x / microbatches, (loss, grads)), metrics
+
+    (loss, grads), metrics = over_replicas(accumulate)(params, batch, key, step)
+    return loss, metrics, grads
 
 
 def train_step(
