@@ -23,7 +23,7 @@ def sweeps(smoke: bool, shape: str) -> dict[str, Sweep]:
     config = shapes.make_config(shape, "float32", {})
     side = config.clips.size // 2**config.tokenizer.halvings
     longest = 1 if smoke else max(1, config.clips.frames // 4)
-    batch, layers = (1, 1) if smoke else (1, 2 if shape == "cpu" else 4)
+    layers = 1 if smoke else 2 if shape == "cpu" else 4
     return {
         "tokens": [
             (longest * f * side**2, {"clips.frames": longest * f, "train.batch_size": 1}) for f in factors
@@ -36,7 +36,8 @@ def sweeps(smoke: bool, shape: str) -> dict[str, Sweep]:
             (layers * f, {"model.layers": layers * f, "model.scan_unroll": layers * f, "train.batch_size": 1})
             for f in factors
         ],
-        "batch": [(batch * f, {"train.batch_size": batch * f}) for f in factors],
+        # Few layers: the processes of all sizes have to fit into the machine together.
+        "batch": [(f, {"train.batch_size": f, "model.layers": layers}) for f in factors],
     }
 
 
