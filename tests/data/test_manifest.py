@@ -5,7 +5,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from toto_jax.data.manifest import ClipRecord, Manifest, clip_index, read_clips, read_manifest, verify
+from toto_jax.data.manifest import ClipRecord, Manifest, clip_index, read_manifest, verify
 from toto_jax.data.shard_writer import ShardWriter
 from toto_jax.errors import DataError
 from toto_jax.tokenizers.base import TokenizerSpec
@@ -38,20 +38,6 @@ def test_a_manifest_comes_back_as_it_was(folder: pathlib.Path) -> None:
     assert (manifest.shape, manifest.dtype, manifest.class_names) == ((2, 2, 2), "uint16", ("jump", "run"))
     assert [shard.records for shard in manifest.shards] == [3, 2]
     assert manifest.to_json() == (folder / "manifest.json").read_text()
-
-
-def test_clips_are_read_whole_and_by_number(folder: pathlib.Path) -> None:
-    manifest = read_manifest(folder)
-    clips = read_clips(folder, manifest)
-    assert clips.dtype == np.uint16
-    assert clips.shape == (5, 2, 2, 2)
-    np.testing.assert_array_equal(clips.reshape(5, 8), np.arange(5)[:, None] * 1000 * np.ones(8))
-    np.testing.assert_array_equal(read_clips(folder, manifest, [4, 0, 4])[:, 0, 0, 0], [4000, 0, 4000])
-    assert read_clips(folder, manifest, []).shape == (0, 2, 2, 2)
-    with pytest.raises(DataError, match=r"records 0..4, not 5"):
-        read_clips(folder, manifest, [0, 5])
-    with pytest.raises(DataError, match="not -1"):
-        read_clips(folder, manifest, [-1])
 
 
 def test_the_index_says_where_clips_come_from(folder: pathlib.Path) -> None:
@@ -126,14 +112,6 @@ def test_verify_notices_a_flipped_bit(folder: pathlib.Path) -> None:
     read_manifest(folder)  # sizes alone don't show it
     with pytest.raises(DataError, match="video-00001.array_record has changed since it was written"):
         verify(folder)
-
-
-def test_a_shard_of_another_content_is_an_error_when_read(folder: pathlib.Path) -> None:
-    manifest = read_manifest(folder)
-    shard = folder / "video-00001.array_record"
-    shard.write_bytes(bytes(shard.stat().st_size))
-    with pytest.raises(DataError, match="can't be read"):
-        read_clips(folder, manifest, [4])
 
 
 def test_a_damaged_index_is_named(folder: pathlib.Path) -> None:

@@ -15,8 +15,9 @@ import pytest
 from PIL import Image
 
 from toto_jax.data.clips import ClipsConfig
-from toto_jax.data.manifest import Manifest, clip_index, read_clips, read_manifest, verify
+from toto_jax.data.manifest import Manifest, clip_index, read_manifest, verify
 from toto_jax.data.pretokenization import pretokenize
+from toto_jax.data.shard_reader import read_clips
 from toto_jax.data.synthetic import MOTIONS, render_clip
 from toto_jax.errors import ConfigError, DataError, StorageError
 from toto_jax.tokenizers.base import TokenizerSpec
@@ -208,6 +209,7 @@ SLOW_JOB = """
 import pathlib, sys, time
 from toto_jax.data.clips import ClipsConfig
 from toto_jax.data.pretokenization import pretokenize
+from toto_jax.data.shard_reader import read_clips
 from toto_jax.tokenizers.pixels import PixelsTokenizer
 
 class Slow(PixelsTokenizer):

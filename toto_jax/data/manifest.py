@@ -11,12 +11,11 @@ import dataclasses
 import hashlib
 import json
 import pathlib
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from toto_jax.errors import DataError, require
+from toto_jax.errors import DataError
 from toto_jax.tokenizers.base import TokenizerSpec
 
 FORMAT = 1
@@ -194,38 +193,6 @@ def clip_index(folder: pathlib.Path, manifest: Manifest) -> list[ClipRecord]:
     for shard in manifest.shards:
         records += _read_index(pathlib.Path(folder), shard)
     return records
-
-
-def read_clips(folder: pathlib.Path, manifest: Manifest, indices: Sequence[int] | None = None) -> np.ndarray:
-    """Reads records by number.
-
-    Args:
-      folder: of the manifest.
-      manifest: as read.
-      indices: record numbers 0..records-1 in any order; None for all.
-
-    Returns:
-      Codes (N, F, h, w) uint16, or pixels (N, F, H, W, 3) uint8.
-
-    Raises:
-      DataError: on a number out of range or a damaged shard.
-    """
-    indices = range(manifest.records) if indices is None else [int(index) for index in indices]
-    outside = [index for index in indices if not 0 <= index < manifest.records]
-    if outside:
-        raise DataError(f"{folder} has records 0..{manifest.records - 1}, not {outside[0]}")
-    clips = np.empty((len(indices), *manifest.shape), DTYPES[manifest.dtype])
-    if not indices:
-        return clips
-    source = require("array_record.python.array_record_data_source", "train")
-    paths = [str(pathlib.Path(folder) / shard.file) for shard in manifest.shards]
-    try:
-        with source.ArrayRecordDataSource(paths) as records:
-            for row, record in enumerate(records.__getitems__(list(indices))):
-                clips[row] = np.frombuffer(record, clips.dtype).reshape(manifest.shape)
-    except (RuntimeError, ValueError, IndexError) as error:
-        raise DataError(f"The shards of {folder} can't be read ({error}); {RUN_AGAIN}") from error
-    return clips
 
 
 def file_sha256(path: pathlib.Path) -> str:

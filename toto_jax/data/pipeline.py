@@ -8,60 +8,46 @@ holds, so the state of the data in a checkpoint is the step.
 import hashlib
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, SupportsIndex
+from typing import Any
 
 import grain
 import jax
 import numpy as np
-from array_record.python.array_record_data_source import ArrayRecordDataSource
 
 from toto_jax.data.manifest import Manifest, read_manifest
 from toto_jax.data.mixture import mix, whole_weights
+from toto_jax.data.shard_reader import ShardReader
 from toto_jax.errors import ConfigError, DataError
-from toto_jax.video import START_TOKENS, ClipGeometry, to_sequences
+from toto_jax.video import ClipGeometry, to_sequences
 
 # Rows of the endless stream: more than any run reads, few enough for index arithmetic in 64 bits.
 _ENDLESS = 2**62
 
 
-class ShardSource:
-    """One source's clips by number: `{"ids": int32 (T,)}` for codes, `{"pixels": uint8 (F, H, W, 3)}` for raw
-    frames."""
+class _ReadRows:
+    """Numbers of clips, counted through all sources, to what a batch holds.
 
-    def __init__(self, folder: pathlib.Path, manifest: Manifest):
-        if not manifest.records:
-            raise DataError(
-                f"{folder} holds no clips: all of its inputs were rejected, or went to the other split. rejected.jsonl "
-                "beside it lists the rejected ones; otherwise change config.clips.validation_percent"
+    A whole batch at a time: what Python does for each record would cost more than reading it.
+    """
+
+    def __init__(self, readers: Sequence[ShardReader]):
+        self._readers = list(readers)
+        self._ends = np.cumsum([len(reader) for reader in readers])
+
+    def __call__(self, numbers_B: np.ndarray) -> dict[str, np.ndarray]:
+        sources_B = np.searchsorted(self._ends, numbers_B, side="right")
+        clips_B, starts_B = None, np.empty(len(numbers_B), np.int32)
+        for source in np.unique(sources_B):
+            reader, rows = self._readers[source], sources_B == source
+            within = numbers_B[rows] - (self._ends[source] - len(reader))
+            clips = reader.read(within)
+            clips_B = (
+                np.empty((len(numbers_B), *clips.shape[1:]), clips.dtype) if clips_B is None else clips_B
             )
-        self._reader = ArrayRecordDataSource([str(folder / shard.file) for shard in manifest.shards])
-        self._shape = tuple(manifest.shape)
-        self._dtype = np.dtype(manifest.dtype).newbyteorder("<")
-        self._ends = np.cumsum([shard.records for shard in manifest.shards])
-        self._starts = np.array([START_TOKENS[shard.kind] for shard in manifest.shards], np.int32)
-        if len(self._reader) != self._ends[-1]:
-            raise DataError(
-                f"{folder} has {len(self._reader)} records where its manifest counts {self._ends[-1]}: "
-                "a shard was replaced. Run pretokenize again into an empty folder"
-            )
-
-    def __len__(self) -> int:
-        return int(self._ends[-1])
-
-    def __getitem__(self, number: SupportsIndex) -> dict[str, np.ndarray]:
-        return self.__getitems__([int(number)])[0]
-
-    def __getitems__(self, numbers: Sequence[int]) -> list[dict[str, np.ndarray]]:
-        """Reads several at once, which ArrayRecord does in parallel."""
-        records = self._reader.__getitems__(list(numbers))
-        return [self._decode(number, record) for number, record in zip(numbers, records, strict=True)]
-
-    def _decode(self, number: int, record: bytes) -> dict[str, np.ndarray]:
-        clip = np.frombuffer(record, self._dtype)
-        if len(self._shape) == 4:
-            return {"pixels": clip.reshape(self._shape)}
-        start = self._starts[np.searchsorted(self._ends, number, side="right")]
-        return {"ids": to_sequences(clip[None], start[None])[0]}
+            clips_B[rows], starts_B[rows] = clips, reader.starts(within)
+        if clips_B.dtype == np.uint8:
+            return {"pixels": clips_B}
+        return {"ids": to_sequences(clips_B.reshape(len(clips_B), -1), starts_B)}
 
 
 class Pipeline:
@@ -101,14 +87,18 @@ class Pipeline:
         check_compatible(self.manifests)
         self._process = (process_index, process_count)
         self._workers = workers
-        streams = []
+        streams, readers, first = [], [], 0
         for name, manifest in self.manifests.items():
+            reader = _reader(shards / name / "train", manifest)
             # A source's order depends on its name and on nothing that a neighbour does.
             own = int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:4], "little")
-            source = ShardSource(shards / name / "train", manifest)
-            streams.append(grain.MapDataset.source(source).seed(own).shuffle().repeat())
+            numbers = grain.MapDataset.range(first, first + len(reader))
+            streams.append(numbers.seed(own).shuffle().repeat())
+            readers.append(reader)
+            first += len(reader)
         rows = mix(streams, list(weights.values()), _ENDLESS)
-        self._batches = rows.batch(batch_size // process_count, drop_remainder=True)
+        numbers = rows.batch(batch_size // process_count, drop_remainder=True)
+        self._batches = numbers.map(_ReadRows(readers))
 
     def batch_at(self, step: int) -> dict[str, np.ndarray]:
         """Returns this process's rows of the batch of step `step` (0 is the first)."""
@@ -123,6 +113,15 @@ class Pipeline:
         if self._workers:
             dataset = dataset.mp_prefetch(grain.MultiprocessingOptions(num_workers=self._workers))
         return iter(dataset)
+
+
+def _reader(folder: pathlib.Path, manifest: Manifest) -> ShardReader:
+    if not manifest.records:
+        raise DataError(
+            f"{folder} holds no clips: all of its inputs were rejected, or went to the other split. rejected.jsonl "
+            "beside it lists the rejected ones; otherwise change config.clips.validation_percent"
+        )
+    return ShardReader(folder, manifest)
 
 
 def check_compatible(manifests: Mapping[str, Manifest]) -> None:
