@@ -7,7 +7,7 @@ import pytest
 
 from toto_jax.models import chunked_attention
 from toto_jax.models.attention import reference_attention
-from toto_jax.models.chunked_attention import Past, causal_attention
+from toto_jax.models.chunked_attention import causal_attention
 from toto_jax.models.fused_attention import Attention
 
 
@@ -86,20 +86,6 @@ def test_nothing_depends_on_chunks_and_blocks(
     for got, want in zip(jax.jit(lambda: all_of(causal_attention))(), wanted, strict=True):
         assert np.abs(want).max() > 0.1
         np.testing.assert_allclose(got, want, atol=1e-5 * np.abs(want).max())
-
-
-@pytest.mark.parametrize("filled", [0, 1, 70])
-def test_a_past_comes_before_the_new_positions(filled: int) -> None:
-    """What stands in the cache beyond its length is not looked at, however large."""
-    room, new = 90, 20
-    q, k, v = draw(filled + new, 4, 2)
-    noise = jnp.full((2, 2, room - filled, 8), 50.0)
-    keys, values = (
-        jnp.concatenate((x[:, :filled].swapaxes(1, 2), noise), axis=2).astype(x.dtype) for x in (k, v)
-    )
-    past = Past(keys, values, jnp.int32(filled))
-    out = jax.jit(causal_attention)(q[:, filled:], k[:, filled:], v[:, filled:], past)
-    np.testing.assert_allclose(out, dense(q, k, v)[:, filled:], atol=1e-4)
 
 
 def test_bfloat16_scores_are_summed_in_float32() -> None:

@@ -116,8 +116,8 @@ def test_with_a_cache_pieces_give_what_the_whole_gives(changes: dict[str, Any]) 
     tolerance = 1e-5 if decoder.config.dtype == "float32" else 0.03
     close(np.concatenate(logits, axis=1), whole.logits_BTV, tolerance)
     close(np.concatenate(hidden, axis=2), whole.hidden_LBTD, tolerance)
-    assert cache.keys_LBKSH.dtype == decoder.config.dtype
-    assert not cache.keys_LBKSH[..., 11:, :].any()
+    assert cache.layers[0][0].dtype == decoder.config.dtype
+    assert not any(array[:, :, 11:].any() for array in jax.tree.leaves(cache.layers))
 
 
 def test_a_cache_known_to_be_empty_spares_the_scores_with_it() -> None:
@@ -133,14 +133,15 @@ def test_a_cache_known_to_be_empty_spares_the_scores_with_it() -> None:
     assert "f32[2,4,11,50]" in str(jax.make_jaxpr(lambda ids, cache: outside(ids, cache=cache))(IDS, given))
     inner, outer = jax.jit(fresh)(IDS), run(decoder, params, IDS, cache=given)
     close(inner.logits_BTV, outer.logits_BTV)
-    close(inner.cache.values_LBKSH, outer.cache.values_LBKSH)
+    for (_, ours), (_, theirs) in zip(inner.cache.layers, outer.cache.layers, strict=True):
+        close(ours, theirs)
     assert inner.cache.length == outer.cache.length == 11
 
 
 def test_a_cache_may_have_another_dtype_and_must_have_room() -> None:
     decoder, params = build()
     out = run(decoder, params, IDS, cache=decoder.init_cache(2, 11, "bfloat16"))
-    assert out.cache.keys_LBKSH.dtype == jnp.bfloat16
+    assert out.cache.layers[2][1].dtype == jnp.bfloat16
     with pytest.raises(ValueError, match="11 new positions.*room for 10"):
         decoder.apply(params, IDS, cache=decoder.init_cache(2, 10))
 
@@ -149,7 +150,7 @@ def test_without_logits_a_cache_is_still_filled_by_all_layers() -> None:
     decoder, params = build()
     out = run(decoder, params, IDS, logits=False, hidden=(1,), cache=decoder.init_cache(2, 11))
     assert out.logits_BTV is None
-    assert all(out.cache.keys_LBKSH[layer].any() for layer in range(3))
+    assert all(array.any() for array in jax.tree.leaves(out.cache.layers))
 
 
 def test_grouped_heads_are_full_heads_whose_keys_and_values_repeat_blockwise() -> None:

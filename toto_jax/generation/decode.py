@@ -45,7 +45,7 @@ def generate(
     if length < 1 or new_tokens < 1:
         raise ValueError(f"Wanted a prompt and new tokens, got {length} and {new_tokens}")
     cache = decoder.init_cache(batch, length - 1 + new_tokens)
-    params = _compute_copy(decoder, params, cache.keys_LBKSH.dtype)
+    params = decoder.layers_apart(_compute_copy(decoder, params, cache.layers[0][0].dtype))
     if length > 1:
         cache = decoder.apply(params, prompt_BT[:, :-1], logits=False, cache=cache).cache
 

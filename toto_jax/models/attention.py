@@ -4,7 +4,7 @@ Shapes: B sequences, T positions, N query heads, K key-value heads, G = N / K qu
 H size of a head, D model width.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ from toto_jax.models.chunked_attention import causal_attention
 from toto_jax.models.functional import Initializer, parameter
 from toto_jax.models.fused_attention import Attention, cudnn_attention, splash_attention
 from toto_jax.models.layers import linear
+from toto_jax.models.outputs import KeysValues
 from toto_jax.models.rope import rotate
 from toto_jax.sharding.rules import constrain
 
@@ -37,6 +38,10 @@ KINDS: Mapping[str, Attention] = {
     "splash": splash_attention,
 }
 NAMES = ("auto", *KINDS)
+
+# What a cache keeps of a layer; None without a cache.
+Kept = KeysValues | None
+AttendAndKeep = Callable[[jax.Array, jax.Array, jax.Array], tuple[jax.Array, Kept]]
 
 
 def choose(name: str, platform: str, dtype: str, head_dim: int) -> str:
@@ -90,20 +95,19 @@ class SelfAttention(nnx.Module):
         self.output = parameter(rngs, (heads, head_dim, d_model), ("heads", "head_dim", "embed"), init)
 
     def __call__(
-        self, x_BTD: jax.Array, rotary: tuple[jax.Array, jax.Array], attend: Attention
-    ) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Returns out_BTD, and the positions' k_BKTH (rotated) and v_BKTH for a cache."""
+        self, x_BTD: jax.Array, rotary: tuple[jax.Array, jax.Array], attend: AttendAndKeep
+    ) -> tuple[jax.Array, Kept]:
+        """Returns out_BTD, and what `attend` keeps."""
         q_BTNH = rotate(_to_heads(x_BTD, self.query[...]), *rotary)
         k_BTKH = rotate(_to_heads(x_BTD, self.key[...]), *rotary)
         v_BTKH = _to_heads(x_BTD, self.value[...])
         q_BTNH, k_BTKH, v_BTKH = (
             constrain(one, "batch", None, "attention_heads", None) for one in (q_BTNH, k_BTKH, v_BTKH)
         )
-        mixed_BTNH = attend(q_BTNH, k_BTKH, v_BTKH)
+        mixed_BTNH, kept = attend(q_BTNH, k_BTKH, v_BTKH)
         mixed_BTNH = constrain(mixed_BTNH, "batch", "sequence", "heads", None)
         flat = mixed_BTNH.reshape(*x_BTD.shape[:2], -1)
-        out_BTD = linear(flat, self.output[...].reshape(flat.shape[-1], -1))
-        return out_BTD, k_BTKH.swapaxes(1, 2), v_BTKH.swapaxes(1, 2)
+        return linear(flat, self.output[...].reshape(flat.shape[-1], -1)), kept
 
 
 def _to_heads(x_BTD: jax.Array, w_DNH: jax.Array) -> jax.Array:

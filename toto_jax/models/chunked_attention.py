@@ -6,7 +6,7 @@ queries to one key-value head, R = G * rows of a chunk, H size of a head.
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,109 +23,62 @@ MAX_ROWS = 256
 CHUNK = 64
 
 
-class Past(NamedTuple):
-    """One layer's cache, of which the first `length` positions are filled."""
+@jax.custom_vjp
+def causal_attention(q_BTNH: jax.Array, k_BTKH: jax.Array, v_BTKH: jax.Array) -> jax.Array:
+    """Returns softmax(q k' / sqrt(H)) v of each query over the positions up to its own.
 
-    keys_BKSH: jax.Array
-    values_BKSH: jax.Array
-    length: jax.Array
-
-
-class Segment(NamedTuple):
-    """Keys, values and which query rows see them."""
-
-    keys_BKSH: jax.Array
-    values_BKSH: jax.Array
-    visible_RS: jax.Array
-
-
-def causal_attention(
-    q_BTNH: jax.Array, k_BTKH: jax.Array, v_BTKH: jax.Array, past: Past | None = None
-) -> jax.Array:
-    """Returns softmax(q k' / sqrt(H)) v of each query over the past and the new positions up to its own.
-
-    Scores and softmax are float32. Query head n reads key-value head n // G. Without a past, the gradient
-    keeps only queries, keys, values, the output and each row's log of summed weights, and computes a chunk's
-    scores again (2205.14135, section 3.1 and appendix B): memory is linear in T with and without remat.
+    Scores and softmax are float32. Query head n reads key-value head n // G. The gradient keeps only queries, keys,
+    values, the output and each row's log of summed weights, and computes a chunk's scores again (2205.14135, section
+    3.1 and appendix B): memory is linear in T with and without remat.
 
     Args:
-      q_BTNH: queries of the new positions, rotated.
-      k_BTKH: their keys, rotated.
-      v_BTKH: their values.
-      past: positions before the new ones.
+      q_BTNH: queries, rotated.
+      k_BTKH: keys, rotated.
+      v_BTKH: values.
 
     Returns:
       out_BTNH in the dtype of the queries.
     """
-    if past is None:
-        return _without_past(q_BTNH, k_BTKH, v_BTKH)
-    return _forward(q_BTNH, k_BTKH, v_BTKH, past)[0]
+    return _forward(q_BTNH, k_BTKH, v_BTKH)[0]
 
 
-def _forward(
-    q_BTNH: jax.Array, k_BTKH: jax.Array, v_BTKH: jax.Array, past: Past | None
-) -> tuple[jax.Array, jax.Array]:
+def _forward(q_BTNH: jax.Array, k_BTKH: jax.Array, v_BTKH: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Returns out_BTNH, and log(sum(exp(scores))) of each row, float32, shape (B, K, G, T)."""
     q_BKGTH, (k_BKTH, v_BKTH) = _grouped(q_BTNH, k_BTKH), (k_BTKH.swapaxes(1, 2), v_BTKH.swapaxes(1, 2))
-    cached = []
-    if past is not None:
-        filled_RS = jnp.arange(past.keys_BKSH.shape[2])[None] < past.length
-        cached = [Segment(past.keys_BKSH, past.values_BKSH, filled_RS)]
     outs = []
     for start, end in _chunks(q_BKGTH.shape[3]):
-        block = functools.partial(_forward_block, k_BKTH[:, :, :end], v_BKTH[:, :, :end], cached)
+        block = functools.partial(_forward_block, k_BKTH[:, :, :end], v_BKTH[:, :, :end])
         outs.append(_over_blocks(block, None, start, (q_BKGTH[:, :, :, start:end],))[1])
     out_BKGTH, log_BKGT = jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=3), *outs)
     return _ungrouped(out_BKGTH), log_BKGT
 
 
 def _forward_block(
-    keys_BKSH: jax.Array,
-    values_BKSH: jax.Array,
-    cached: list[Segment],
-    carry: None,
-    first: Any,
-    q_BKGTH: jax.Array,
+    keys_BKSH: jax.Array, values_BKSH: jax.Array, carry: None, first: Any, q_BKGTH: jax.Array
 ) -> tuple[None, tuple[jax.Array, jax.Array]]:
-    """Returns the output and the sums of queries that stand at `first` and behind."""
-    segments = [Segment(keys_BKSH, values_BKSH, _visible(first, q_BKGTH, keys_BKSH)), *cached]
-    out_BKRH, log_BKR1 = _attend(_rows(q_BKGTH), segments)
-    return carry, (out_BKRH.reshape(q_BKGTH.shape), log_BKR1.reshape(q_BKGTH.shape[:-1]))
+    """Returns the output and the sums of queries that stand at `first` and behind.
+
+    Dividing by the sums after mixing saves a pass over the scores.
+    """
+    dtype, q_BKRH = q_BKGTH.dtype, _rows(q_BKGTH)
+    raw_BKRS = jnp.einsum("BKRH,BKSH->BKRS", q_BKRH, keys_BKSH, preferred_element_type=jnp.float32)
+    visible_RS = _visible(first, q_BKGTH, keys_BKSH)
+    scores_BKRS = jnp.where(visible_RS, raw_BKRS * q_BKRH.shape[-1] ** -0.5, -jnp.inf)
+    top_BKR1 = jax.lax.stop_gradient(scores_BKRS.max(-1, keepdims=True))
+    weights_BKRS = jnp.exp(scores_BKRS - top_BKR1)
+    total_BKR1 = weights_BKRS.sum(-1, keepdims=True)
+    mixed_BKRH = jnp.einsum("BKRS,BKSH->BKRH", weights_BKRS.astype(dtype), values_BKSH)
+    out_BKGTH = (mixed_BKRH / total_BKR1).astype(dtype).reshape(q_BKGTH.shape)
+    return carry, (out_BKGTH, (top_BKR1 + jnp.log(total_BKR1)).reshape(q_BKGTH.shape[:-1]))
 
 
-def _attend(q_BKRH: jax.Array, segments: list[Segment]) -> tuple[jax.Array, jax.Array]:
-    """Returns one softmax's mixture over all segments; dividing after mixing saves a pass over the scores."""
-    dtype = q_BKRH.dtype
-    scores = [_scores(q_BKRH, keys_BKSH, visible_RS) for keys_BKSH, _, visible_RS in segments]
-    tops = [scores_BKRS.max(-1, keepdims=True) for scores_BKRS in scores]
-    top_BKR1 = jax.lax.stop_gradient(functools.reduce(jnp.maximum, tops))
-    total_BKR1, mixed_BKRH = 0.0, 0.0
-    for scores_BKRS, (_, values_BKSH, _) in zip(scores, segments, strict=True):
-        weights_BKRS = jnp.exp(scores_BKRS - top_BKR1)
-        total_BKR1 += weights_BKRS.sum(-1, keepdims=True)
-        mixed_BKRH += jnp.einsum("BKRS,BKSH->BKRH", weights_BKRS.astype(dtype), values_BKSH.astype(dtype))
-    return (mixed_BKRH / total_BKR1).astype(dtype), top_BKR1 + jnp.log(total_BKR1)
-
-
-def _scores(q_BKRH: jax.Array, keys_BKSH: jax.Array, visible_RS: jax.Array) -> jax.Array:
-    raw_BKRS = jnp.einsum(
-        "BKRH,BKSH->BKRS", q_BKRH, keys_BKSH.astype(q_BKRH.dtype), preferred_element_type=jnp.float32
-    )
-    return jnp.where(visible_RS, raw_BKRS * q_BKRH.shape[-1] ** -0.5, -jnp.inf)
-
-
-@jax.custom_vjp
-def _without_past(q_BTNH: jax.Array, k_BTKH: jax.Array, v_BTKH: jax.Array) -> jax.Array:
-    return _forward(q_BTNH, k_BTKH, v_BTKH, None)[0]
-
-
-def _without_past_forward(q_BTNH: jax.Array, k_BTKH: jax.Array, v_BTKH: jax.Array) -> tuple[jax.Array, tuple]:
-    out_BTNH, log_BKGT = _forward(q_BTNH, k_BTKH, v_BTKH, None)
+def _causal_forward(q_BTNH: jax.Array, k_BTKH: jax.Array, v_BTKH: jax.Array) -> tuple[jax.Array, tuple]:
+    out_BTNH, log_BKGT = _forward(q_BTNH, k_BTKH, v_BTKH)
     out_BTNH, log_BKGT = checkpoint_name(out_BTNH, ATTENTION), checkpoint_name(log_BKGT, ATTENTION)
     return out_BTNH, (q_BTNH, k_BTKH, v_BTKH, out_BTNH, log_BKGT)
 
 
-def _without_past_backward(saved: tuple, dout_BTNH: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+def _causal_backward(saved: tuple, dout_BTNH: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     q_BTNH, k_BTKH, v_BTKH, out_BTNH, log_BKGT = saved
     dtype = q_BTNH.dtype
     q_BKGTH, (k_BKTH, v_BKTH) = _grouped(q_BTNH, k_BTKH), (k_BTKH.swapaxes(1, 2), v_BTKH.swapaxes(1, 2))
@@ -168,7 +121,7 @@ def _backward_block(
     return (dkeys_BKSH, dvalues_BKSH), dq_BKRH.reshape(q_BKGTH.shape)
 
 
-_without_past.defvjp(_without_past_forward, _without_past_backward)
+causal_attention.defvjp(_causal_forward, _causal_backward)
 
 
 def _chunks(length: int) -> Iterator[tuple[int, int]]:

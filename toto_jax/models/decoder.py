@@ -44,6 +44,12 @@ class Decoder(Protocol):
     def init_cache(self, batch: int, length: int, dtype: str | None = None) -> Cache:
         """Returns an empty cache with room for `length` positions, in the compute dtype unless told."""
 
+    def layers_apart(self, params: Params) -> Params:
+        """Returns parameters for `apply` with a cache, each layer's in arrays of its own.
+
+        A loop over steps would slice them out of the stack in each step, which is to read and write them all.
+        """
+
     def apply(
         self,
         params: Params,

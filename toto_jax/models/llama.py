@@ -15,10 +15,9 @@ from flax import nnx
 
 from toto_jax.errors import ConfigError, nearest
 from toto_jax.models import attention, remat
-from toto_jax.models.attention import SelfAttention
-from toto_jax.models.chunked_attention import Past, causal_attention
+from toto_jax.models.attention import AttendAndKeep, Kept, SelfAttention
+from toto_jax.models.cached_attention import attend_to_all
 from toto_jax.models.functional import Functional, Stack, parameter
-from toto_jax.models.fused_attention import Attention
 from toto_jax.models.layers import RMSNorm, SwiGLU, linear
 from toto_jax.models.outputs import Cache, DecoderOutput
 from toto_jax.models.rope import rotary_tables
@@ -100,13 +99,13 @@ class Block(nnx.Module):
         self.mlp = SwiGLU(config.d_model, config.d_ff, init, rngs)
 
     def __call__(
-        self, x_BTD: jax.Array, rotary: tuple[jax.Array, jax.Array], attend: Attention
-    ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-        """Returns the block's output and the new positions' keys and values."""
-        mixed_BTD, k_BKTH, v_BKTH = self.attention(self.attention_norm(x_BTD), rotary, attend)
+        self, x_BTD: jax.Array, rotary: tuple[jax.Array, jax.Array], attend: AttendAndKeep
+    ) -> tuple[jax.Array, Kept]:
+        """Returns the block's output and what `attend` keeps."""
+        mixed_BTD, kept = self.attention(self.attention_norm(x_BTD), rotary, attend)
         x_BTD = x_BTD + mixed_BTD
         x_BTD = x_BTD + self.mlp(self.mlp_norm(x_BTD))
-        return constrain(x_BTD, "batch", "sequence", None), (k_BKTH, v_BKTH)
+        return constrain(x_BTD, "batch", "sequence", None), kept
 
 
 class Ends(nnx.Module):
@@ -192,8 +191,9 @@ class Llama:
     def init_cache(self, batch: int, length: int, dtype: str | None = None) -> Cache:
         """Returns an empty cache with room for `length` positions, in the compute dtype unless told."""
         c = self.config
-        zeros = jnp.zeros((c.layers, batch, c.kv_heads, length, c.head_dim), dtype or c.dtype)
-        return Cache(zeros, zeros, np.int32(0))
+        shape, dtype = (batch, c.kv_heads, length, c.head_dim), dtype or c.dtype
+        layers = tuple((jnp.zeros(shape, dtype), jnp.zeros(shape, dtype)) for _ in range(c.layers))
+        return Cache(layers, np.int32(0))
 
     def apply(
         self,
@@ -206,39 +206,65 @@ class Llama:
     ) -> DecoderOutput:
         """Runs the decoder; see `models.decoder.Decoder.apply`."""
         stop = self._blocks_needed(hidden, logits or cache is not None)
-        new = ids_BT.shape[1]
-        if cache is not None and new > cache.room:
-            raise ValueError(f"{new} new positions don't fit into a cache with room for {cache.room}")
-        ends = self._bind_ends(params)
         start = 0 if cache is None else cache.length
-        rotary = rotary_tables(start + jnp.arange(new), self.config.head_dim, self.config.rope_base)
-        collect = any(index < stop for index in hidden)
-
-        def block(x_BTD: jax.Array, layer: tuple[Params, tuple[jax.Array, jax.Array] | None]) -> Any:
-            values, seen = layer
-            attend = attention.KINDS[self.config.attention]
-            if cache is not None:
-                past = None if seen is None else Past(*seen, start)
-                attend = functools.partial(causal_attention, past=past)
-            out_BTD, fresh = self._blocks.layer.bind(values)(x_BTD, rotary, attend)
-            return out_BTD, (x_BTD if collect else None, fresh if cache is not None else None)
-
-        # Unrolled, XLA writes to the cache before the last layers have read it, and so copies all of it.
-        unroll = self.config.scan_unroll if cache is None else 1
-        layers = params["layers"]
-        if stop < self.config.layers:
-            layers = jax.tree.map(lambda leaf: leaf[:stop], layers)
-        seen = None if cache is None or cache.known_empty else (cache.keys_LBKSH, cache.values_LBKSH)
-        body = remat.rematerialise(block, self.config.remat, unroll)
-        x_BTD, (inputs_LBTD, fresh) = jax.lax.scan(
-            body, ends.embed(ids_BT), (layers, seen), length=stop, unroll=min(unroll, max(stop, 1))
+        rotary = rotary_tables(
+            start + jnp.arange(ids_BT.shape[1]), self.config.head_dim, self.config.rope_base
         )
+        ends = self._bind_ends(params)
+        x_BTD = ends.embed(ids_BT)
+        if cache is None:
+            collect = any(index < stop for index in hidden)
+            x_BTD, inputs_LBTD = self._run(params["layers"], x_BTD, rotary, stop, collect)
+        else:
+            x_BTD, inputs_LBTD, cache = self._run_with_cache(params, x_BTD, rotary, cache)
         states = [x_BTD if index == stop else inputs_LBTD[index] for index in hidden]
         return DecoderOutput(
             logits_BTV=ends.logits(x_BTD) if logits else None,
             hidden_LBTD=jnp.stack(states) if states else None,
-            cache=None if cache is None else _append(cache, fresh),
+            cache=cache,
         )
+
+    def _run(
+        self, layers: Params, x_BTD: jax.Array, rotary: Any, stop: int, collect: bool
+    ) -> tuple[jax.Array, jax.Array | None]:
+        """Returns the output of block `stop`, and with `collect` the input of each."""
+
+        def attend(q_BTNH: jax.Array, k_BTKH: jax.Array, v_BTKH: jax.Array) -> tuple[jax.Array, None]:
+            return attention.KINDS[self.config.attention](q_BTNH, k_BTKH, v_BTKH), None
+
+        def block(x_BTD: jax.Array, values: Params) -> tuple[jax.Array, jax.Array | None]:
+            out_BTD, _ = self._blocks.layer.bind(values)(x_BTD, rotary, attend)
+            return out_BTD, x_BTD if collect else None
+
+        if stop < self.config.layers:
+            layers = jax.tree.map(lambda leaf: leaf[:stop], layers)
+        unroll = min(self.config.scan_unroll, max(stop, 1))
+        body = remat.rematerialise(block, self.config.remat, self.config.scan_unroll)
+        return jax.lax.scan(body, x_BTD, layers, length=stop, unroll=unroll)
+
+    def _run_with_cache(
+        self, params: Params, x_BTD: jax.Array, rotary: Any, cache: Cache
+    ) -> tuple[jax.Array, list[jax.Array], Cache]:
+        """Returns the last block's output, the input of each block, and the cache with the new positions."""
+        new = x_BTD.shape[1]
+        if new > cache.room:
+            raise ValueError(f"{new} new positions don't fit into a cache with room for {cache.room}")
+        inputs, layers = [], []
+        for values, kept in zip(self.layers_apart(params)["layers"], cache.layers, strict=True):
+            attend = functools.partial(attend_to_all, kept=kept, length=cache.length, empty=cache.known_empty)
+            inputs.append(x_BTD)
+            x_BTD, kept = self._blocks.layer.bind(values)(x_BTD, rotary, attend)
+            layers.append(kept)
+        return x_BTD, inputs, Cache(tuple(layers), cache.length + new)
+
+    def layers_apart(self, params: Params) -> Params:
+        """Returns the parameters with a tuple of layers; see `models.decoder.Decoder.layers_apart`."""
+        if isinstance(params["layers"], tuple):
+            return params
+        count = range(self.config.layers)
+        return {
+            **params, "layers": tuple(jax.tree.map(lambda leaf, i=i: leaf[i], params["layers"]) for i in count)
+        }  # fmt: skip
 
     def logit_factors(self, params: Params, ids_BT: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Returns the two factors of the logits; see `models.decoder.Decoder.logit_factors`."""
@@ -257,17 +283,3 @@ class Llama:
                 f"(the last block's), got {wrong}"
             )
         return layers if all_of_them else max(hidden, default=0)
-
-
-def _append(cache: Cache, fresh_LBKTH: tuple[jax.Array, jax.Array]) -> Cache:
-    """Returns the cache with the new positions behind the old ones.
-
-    The layers only read the cache and all of their new keys and values are written here at once, so that a
-    loop over steps updates its buffers in place.
-    """
-    at = (0, 0, 0, cache.length, 0)
-    keys, values = (
-        jax.lax.dynamic_update_slice(old, new.astype(old.dtype), at)
-        for old, new in zip((cache.keys_LBKSH, cache.values_LBKSH), fresh_LBKTH, strict=True)
-    )
-    return Cache(keys, values, cache.length + fresh_LBKTH[0].shape[3])

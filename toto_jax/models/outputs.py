@@ -9,6 +9,8 @@ import dataclasses
 import jax
 import numpy as np
 
+KeysValues = tuple[jax.Array, jax.Array]
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
@@ -16,19 +18,18 @@ class Cache:
     """Keys and values of the positions seen so far; room for S of them.
 
     Attributes:
-      keys_LBKSH: keys, rotated already.
-      values_LBKSH: values.
+      layers: each layer's keys_BKSH, rotated already, and values_BKSH. Apart, since a loop over steps writes to
+        arrays of their own in place.
       length: int32 scalar, how many positions are filled. The rest is never looked at.
     """
 
-    keys_LBKSH: jax.Array
-    values_LBKSH: jax.Array
+    layers: tuple[KeysValues, ...]
     length: jax.Array
 
     @property
     def room(self) -> int:
         """Positions that the cache can hold."""
-        return self.keys_LBKSH.shape[3]
+        return self.layers[0][0].shape[2]
 
     @property
     def known_empty(self) -> bool:
