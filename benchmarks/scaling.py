@@ -3,9 +3,9 @@
   python -m benchmarks.scaling --shape=cpu
 
 One of the three grows at a time, the rest stays that of the shape (batch 1 while sequence or depth grow, few layers
-while the batch does). Depth is shown as one scan step a layer, whose program should not grow, and unrolled. "x per unit"
-is the time for each token, layer or example over that of the smallest size: 1 is linear cost. Memory is the compiler's
-figure for temporaries.
+while the batch does). Depth is shown as one scan step a layer, whose program should not grow, and unrolled. "x per
+unit" is the time for each token, layer or example over that of the smallest size: 1 is linear cost. Memory is the
+compiler's figure for temporaries.
 """
 
 from typing import Any
