@@ -28,7 +28,9 @@ def ours(architecture: Mapping[str, Any], frames: int, size: int, folder: str) -
     import jax
     import safetensors.numpy
 
-    from toto_jax.tokenizers.dvae import DVAE, DVAEConfig, DVAETokenizer
+    from toto_jax.tokenizers.dvae import DVAE
+    from toto_jax.tokenizers.dvae_network import DVAEConfig
+    from toto_jax.tokenizers.frame_tokenizer import FrameTokenizer
     from toto_jax.tree import count, named_leaves
 
     config = DVAEConfig(**architecture)
@@ -38,7 +40,7 @@ def ours(architecture: Mapping[str, Any], frames: int, size: int, folder: str) -
     safetensors.numpy.save_file(
         {**tensors, "frames": frames_NHWC}, pathlib.Path(folder) / "shared.safetensors"
     )
-    tokenizer = DVAETokenizer(config, params)
+    tokenizer = FrameTokenizer(DVAE(config), params)
     codes = tokenizer.encode(frames_NHWC[None])
 
     def work() -> None:

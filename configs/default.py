@@ -11,7 +11,7 @@ def get_config() -> ConfigDict:
     c = ConfigDict()
     c.name = "toto"  # what reports call the run
     c.seed = 0  # of parameters, data order, dropout-like noise and sampling
-    c.task = "next_token"  # what is learned: "next_token" (a Toto) or "dvae" (a tokenizer)
+    c.task = "next_token"  # what is learned: "next_token" (a Toto) or "tokenizer" (of config.tokenizer.kind)
 
     c.data = ConfigDict()
     c.data.media = ""  # a folder or a list of videos and images, "synthetic", or "" when shards exist already
@@ -33,13 +33,24 @@ def get_config() -> ConfigDict:
     c.clips.synthetic_clips = 1024  # rendered when media is "synthetic"
 
     c.tokenizer = ConfigDict()
-    c.tokenizer.kind = "dvae"  # "dvae", or "pixels" for shards of raw frames
+    c.tokenizer.kind = "dvae"  # "dvae"; "vqgan"; or "pixels" for shards of raw frames
     c.tokenizer.path = ""  # folder of a saved tokenizer; "" means <workdir>/tokenizer
     c.tokenizer.codebook_size = 8192
-    c.tokenizer.width = 256  # channels of the encoder's first group
-    c.tokenizer.decoder_stem = 128  # channels that a code becomes in the decoder
     c.tokenizer.halvings = 3  # a code is 2**halvings pixels wide
-    c.tokenizer.blocks = 2  # residual blocks of a group
+    c.tokenizer.width = 256  # channels at the full resolution
+    c.tokenizer.blocks = 2  # residual blocks at each resolution
+    c.tokenizer.decoder_stem = 128  # "dvae": channels that a code becomes in the decoder
+    # "vqgan" only, up to the end of the section.
+    c.tokenizer.multipliers = (1, 1, 2, 4)  # channels at each resolution as multiples of width
+    c.tokenizer.attention = (3,)  # after how many halvings attention follows each block
+    c.tokenizer.latent = 256  # channels of the encoder's last convolution
+    c.tokenizer.code_width = 256  # channels that are quantized; for "lfq" and "bsq" the bits of a position
+    c.tokenizer.quantizer = (
+        "vq"  # "vq", a learned codebook; "fsq"; "lfq"; "bsq" (see tokenizers/quantizers.py)
+    )
+    c.tokenizer.normalize = False  # "vq": compare directions only
+    c.tokenizer.levels = ()  # "fsq": of each channel; they multiply to codebook_size
+    c.tokenizer.codes_per_position = 1  # "lfq", "bsq": codes that the bits of a position are split into
     # None, or the whole config of the run that trains the tokenizer when none is saved yet.
     c.tokenizer.training = config_dict.placeholder(ConfigDict)
 
@@ -79,6 +90,28 @@ def get_config() -> ConfigDict:
     c.dvae.temperature_steps = 150_000
     c.dvae.flip = True  # random horizontal flips
     c.dvae.min_scale = 0.0  # least scale of the pixels' likelihood, in logits; 0 for none (see tasks/dvae.py)
+
+    c.vqgan = ConfigDict()  # VQGAN's recipe (2012.09841) without the perceptual loss
+    c.vqgan.commitment_weight = 1.0  # pulls encoded vectors towards their codes
+    c.vqgan.codebook_weight = 0.25  # pulls codes towards the vectors that chose them; of a learned codebook
+    c.vqgan.codebook = (
+        "learned"  # "learned" by gradients, or "averaged": means of the vectors that chose a code
+    )
+    c.vqgan.codebook_decay = 0.99  # of those running means
+    c.vqgan.restart_below = (
+        0.0  # "averaged": a code used less than this share of equal use starts anew; 0 for never
+    )
+    c.vqgan.entropy_weight = 0.1  # "lfq", "bsq": each position's bits should be certain
+    c.vqgan.diversity_weight = 0.1  # "lfq", "bsq": all codes should be used
+    c.vqgan.entropy_temperature = 0.01
+    c.vqgan.adversarial_weight = (
+        0.8  # of the discriminator's opinion, after balancing the gradients; 0 for none
+    )
+    c.vqgan.adversarial_start = 250_000  # step from which it counts
+    c.vqgan.discriminator_start = 250_000  # step from which the discriminator learns
+    c.vqgan.discriminator_width = 64
+    c.vqgan.discriminator_layers = 3
+    c.vqgan.flip = True  # random horizontal flips
 
     c.optimizer = ConfigDict()  # AdamW
     c.optimizer.learning_rate = 3e-4

@@ -34,7 +34,7 @@ def tokenizer_config() -> ConfigDict:
     """The run that trains the tokenizer, on single frames."""
     c = default.get_config()
     c.name = "quickstart tokenizer"
-    c.task = "dvae"
+    c.task = "tokenizer"
     small_clips(c)
     c.clips.frames = 1
     c.dvae.kl_weight = 0.0

@@ -72,6 +72,14 @@ def start(
     )
 
 
+def end(process: subprocess.Popen[str], exit_code: int) -> str:
+    """Returns what a process said that should end with this code, and without a traceback."""
+    output, _ = process.communicate(timeout=240)
+    assert process.returncode == exit_code, output[-4000:]
+    assert "Traceback" not in output
+    return output
+
+
 def run(module: str, *arguments: str, devices: int = 1) -> str:
     process = start(module, *arguments, devices=devices)
     output, _ = process.communicate(timeout=300)

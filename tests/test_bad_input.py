@@ -3,13 +3,13 @@
 import pathlib
 import resource
 import shutil
-import subprocess
 
 import pytest
 
-from tests.processes import TINY, start
+from tests.processes import TINY, end, start
 from toto_jax.errors import ConfigError, DataError, StorageError
-from toto_jax.tokenizers.dvae import DVAE, DVAEConfig
+from toto_jax.tokenizers.dvae import DVAE
+from toto_jax.tokenizers.dvae_network import DVAEConfig
 from toto_jax.tokenizers.loading import load_tokenizer, save_tokenizer
 from toto_jax.training.checkpoint import list_steps
 
@@ -20,13 +20,6 @@ def ready(finished: pathlib.Path, tmp_path: pathlib.Path) -> pathlib.Path:
     for name in ("tokenizer", "shards"):
         shutil.copytree(finished / name, tmp_path / "run" / name)
     return tmp_path / "run"
-
-
-def end(process: subprocess.Popen[str], exit_code: int) -> str:
-    output, _ = process.communicate(timeout=240)
-    assert process.returncode == exit_code, output[-4000:]
-    assert "Traceback" not in output
-    return output
 
 
 def test_a_truncated_shard_stops_the_run_before_it_starts(ready: pathlib.Path) -> None:
@@ -49,7 +42,7 @@ def test_another_tokenizer_stops_the_run_before_it_starts(ready: pathlib.Path) -
 
     wrote = load_tokenizer(ready / "tokenizer").spec
     config = DVAEConfig(**wrote.architecture)
-    other = save_tokenizer(ready / "tokenizer", config, DVAE(config).init(jax.random.key(5)))
+    other = save_tokenizer(ready / "tokenizer", DVAE(config), DVAE(config).init(jax.random.key(5)))
     output = end(start("main", *TINY, f"--workdir={ready}"), DataError.exit_code)
     for named in (wrote, other):
         assert named.content_hash[:12] in output

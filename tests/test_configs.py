@@ -11,6 +11,7 @@ import jax
 import pytest
 from ml_collections import ConfigDict
 
+from configs.tokenizers import vqgan
 from toto_jax import settings as settings_module
 from toto_jax.config import from_json, to_json
 from toto_jax.errors import ConfigError
@@ -49,6 +50,17 @@ def test_a_config_builds_its_abstract_state(path: pathlib.Path, tmp_path: pathli
     if config.tokenizer.training is not None:
         build(config.tokenizer.training, tmp_path, jax.devices()[:1])
     assert not any(tmp_path.iterdir()), "an abstract state needs no files"
+
+
+@pytest.mark.parametrize("variant", ["1024", "16384", "directions", "fsq", "lfq"])
+def test_every_variant_of_vqgan_builds(variant: str, tmp_path: pathlib.Path) -> None:
+    config = vqgan.get_config(variant)
+    assert set(vqgan.VARIANTS) == {"1024", "16384", "directions", "fsq", "lfq"}
+    assert f"| {variant} |" in vqgan.__doc__
+    experiment = build(config, tmp_path, jax.devices()[:1])
+    codes = experiment.settings.tokenizer.codebook_size
+    assert experiment.task.network.config.codebook_size == codes
+    assert (experiment.settings.geometry.height, experiment.settings.geometry.width) == (16, 16)
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: str(path.relative_to(ROOT / "configs")))
@@ -115,7 +127,7 @@ def test_the_papers_optimisation() -> None:
         (lambda c: c.clips.update(size=130), "130 is not a whole number of codes of 8 pixels.*128 would"),
         (lambda c: c.evals.update(x=ConfigDict({"type": "probe", "every": 0})), "did you mean 'probes'"),
         (lambda c: c.evals.update(x=ConfigDict({"type": "rollout"})), "config.evals.x lacks 'every'"),
-        (lambda c: c.evals.update(x=ConfigDict({"type": "reconstruction", "every": 0})), "measures dvae"),
+        (lambda c: c.evals.update(x=ConfigDict({"type": "reconstruction", "every": 0})), "measures tokenizer"),
         (lambda c: c.mesh.update(fsdp=3), "can't be laid over 1 device"),
         (lambda c: c.data.update(labels="folders"), "did you mean 'folder'"),
     ],

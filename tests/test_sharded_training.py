@@ -4,17 +4,21 @@ import dataclasses
 import functools
 import itertools
 import math
+from collections.abc import Callable
 
 import jax
 import numpy as np
 import pytest
 
+from tests.tokenizers.tiny_vqgan import tiny_vqgan
 from toto_jax.models.llama import Llama, LlamaConfig
 from toto_jax.planning.collectives import read_collectives
 from toto_jax.sharding.mesh import MeshConfig, make_mesh
 from toto_jax.tasks.dvae import DVAETask, DVAETaskConfig
 from toto_jax.tasks.next_token import NextToken, NextTokenConfig
-from toto_jax.tokenizers.dvae import DVAEConfig
+from toto_jax.tasks.vqgan import VQGANTask, VQGANTaskConfig
+from toto_jax.tokenizers.dvae import DVAE
+from toto_jax.tokenizers.dvae_network import DVAEConfig
 from toto_jax.training.checkpoint import abstract_like
 from toto_jax.training.loop import Trainer
 from toto_jax.training.monitor import TrainConfig
@@ -38,13 +42,24 @@ def toto() -> Task:
     return NextToken(Llama(config, 64), GEOMETRY, NextTokenConfig(True, loss_chunks=2))
 
 
-def tokenizer() -> Task:
+def dvae() -> Task:
     loss = DVAETaskConfig(
         kl_weight=1.0, kl_steps=2, temperature_start=1.0, temperature_end=0.5, temperature_steps=4, flip=True,
         min_scale=0.1,
     )  # fmt: skip
-    network = DVAEConfig(codebook_size=16, width=32, decoder_stem=32, halvings=1, blocks=1)
+    network = DVAE(DVAEConfig(codebook_size=16, width=32, decoder_stem=32, halvings=1, blocks=1))
     return DVAETask(network, loss, frames=1, size=8)
+
+
+def vqgan() -> Task:
+    """With all that it can have: a discriminator that counts at once, running means, codes that start anew."""
+    loss = VQGANTaskConfig(
+        commitment_weight=1.0, codebook_weight=0.0, codebook="averaged", codebook_decay=0.5, restart_below=0.1,
+        entropy_weight=0.0, diversity_weight=0.0, entropy_temperature=1.0, adversarial_weight=0.5, adversarial_start=0,
+        discriminator_start=0, discriminator_width=8, discriminator_layers=1, flip=True,
+    )  # fmt: skip
+    sizes = {"halvings": 1, "multipliers": (1, 2), "attention": (1,), "code_width": 8, "latent": 16}
+    return VQGANTask(tiny_vqgan(**sizes), loss, frames=1, size=8)
 
 
 def batch_of(task: Task, step: int) -> dict[str, np.ndarray]:
@@ -134,8 +149,11 @@ def test_gradients_cross_the_slow_network_once_a_step() -> None:
 
 
 @pytest.mark.parametrize("mesh", [MeshConfig(1, 1, 8, 1, 1), MeshConfig(1, 1, 4, 1, 2)])
-def test_eight_devices_teach_a_tokenizer_what_one_does(mesh: MeshConfig) -> None:
-    """The first step alone: the likelihood's absolute values turn a rounding error near zero into another sign."""
+@pytest.mark.parametrize("tokenizer", [dvae, vqgan])
+def test_eight_devices_teach_a_tokenizer_what_one_does(
+    mesh: MeshConfig, tokenizer: Callable[[], Task]
+) -> None:
+    """The first step alone: the losses' absolute values turn a rounding error near zero into another sign."""
     (loss, grad_norm, *_), _ = train(tokenizer(), MeshConfig(1, 1, 1, 1, 1), 1)
     (spread_loss, spread_norm, *_), _ = train(tokenizer(), mesh, 8)
     assert spread_loss == pytest.approx(loss, rel=1e-4, abs=1e-6)

@@ -25,8 +25,11 @@ from toto_jax.sharding.mesh import make_mesh
 from toto_jax.sharding.rules import RULES, check_divides
 from toto_jax.tasks.dvae import DVAETask
 from toto_jax.tasks.next_token import NextToken
+from toto_jax.tasks.tokenizer import TokenizerTask
+from toto_jax.tasks.vqgan import VQGANTask
 from toto_jax.tokenizers.base import Tokenizer, TokenizerSpec
-from toto_jax.tokenizers.dvae import DVAETokenizer
+from toto_jax.tokenizers.dvae import DVAE
+from toto_jax.tokenizers.frame_tokenizer import FrameTokenizer
 from toto_jax.tokenizers.loading import SPEC_NAME, load_tokenizer, read_spec
 from toto_jax.training.checkpoint import abstract_like, list_steps, restore_params
 from toto_jax.training.loop import Trainer
@@ -38,13 +41,21 @@ from toto_jax.video import vocabulary_size
 
 def build_task(settings: Settings, platform: str) -> Task:
     """Returns the task that the config names, for devices of a platform ("cpu", "gpu", "tpu")."""
-    if settings.task == "dvae":
-        return DVAETask(settings.tokenizer.dvae, settings.dvae, settings.clips.frames, settings.clips.size)
+    if settings.task == "tokenizer":
+        return _build_tokenizer_task(settings)
     section = dict(settings.model)
     kind = section.pop("kind")
     vocabulary = vocabulary_size(settings.tokenizer.codebook_size, section["vocabulary_multiple"])
     decoder = build_decoder(kind, section, vocabulary, platform)
     return NextToken(decoder, settings.geometry, settings.next_token)
+
+
+def _build_tokenizer_task(settings: Settings) -> TokenizerTask:
+    """Returns the task that learns a tokenizer of the config's kind."""
+    network, frames, size = settings.tokenizer.network, settings.clips.frames, settings.clips.size
+    if isinstance(network, DVAE):
+        return DVAETask(network, settings.dvae, frames, size)
+    return VQGANTask(network, settings.vqgan, frames, size)
 
 
 def work_of(task: Task, settings: Settings) -> Work:
@@ -129,7 +140,9 @@ class Experiment:
                 for name in names
             },
             load_tokenizer=self.load_tokenizer,
-            tokenizer_of=lambda params: DVAETokenizer(settings.tokenizer.dvae, fetch(params)),
+            tokenizer_of=lambda params: FrameTokenizer(
+                self.task.network, fetch(self.task.tokenizer_params(params))
+            ),
         )
         return {
             name: build_evaluator(name, entry, settings.task, context)

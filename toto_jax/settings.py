@@ -13,39 +13,53 @@ from toto_jax.errors import ConfigError, nearest
 from toto_jax.sharding.mesh import MeshConfig
 from toto_jax.tasks.dvae import DVAETaskConfig
 from toto_jax.tasks.next_token import NextTokenConfig
-from toto_jax.tokenizers.dvae import DVAEConfig
+from toto_jax.tasks.vqgan import VQGANTaskConfig
+from toto_jax.tokenizers.base import Network
+from toto_jax.tokenizers.kinds import build_network
 from toto_jax.training.checkpoint import CheckpointConfig
 from toto_jax.training.monitor import TrainConfig
 from toto_jax.training.optimizer import OptimizerConfig
 from toto_jax.training.profiling import ProfileConfig
 from toto_jax.video import ClipGeometry
 
-TASKS = ("next_token", "dvae")
+TASKS = ("next_token", "tokenizer")
 
 
 @dataclasses.dataclass(frozen=True)
 class TokenizerConfig:
     """Attributes:
-    kind: "dvae", or "pixels" for raw frames.
+    kind: one of `tokenizers.kinds.NETWORKS`, or "pixels" for raw frames.
     path: folder of a saved one; "" means `<workdir>/tokenizer`.
     training: whole config (plain dicts) of the run that trains it when it is missing, or None.
-    codebook_size, width, decoder_stem, halvings, blocks: its architecture.
+    codebook_size and all that follow: its architecture; see the kind's own config.
     """
 
     kind: str
     path: str
     training: Mapping[str, Any] | None
     codebook_size: int
-    width: int
-    decoder_stem: int
     halvings: int
+    width: int
     blocks: int
+    decoder_stem: int
+    multipliers: tuple[int, ...]
+    attention: tuple[int, ...]
+    latent: int
+    code_width: int
+    quantizer: str
+    normalize: bool
+    levels: tuple[int, ...]
+    codes_per_position: int
 
     @property
-    def dvae(self) -> DVAEConfig:
-        """The architecture, as the dVAE takes it."""
-        names = [field.name for field in dataclasses.fields(DVAEConfig)]
-        return DVAEConfig(**{name: getattr(self, name) for name in names})
+    def network(self) -> Network:
+        """The network of these sizes."""
+        return build_network(self.kind, vars(self))
+
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """The keys that say what it is: all but where it is and how it is trained."""
+        return {name: value for name, value in vars(self).items() if name not in ("path", "training")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +75,7 @@ class Settings:
     model: Mapping[str, Any]
     next_token: NextTokenConfig
     dvae: DVAETaskConfig
+    vqgan: VQGANTaskConfig
     optimizer: OptimizerConfig
     train: TrainConfig
     mesh: MeshConfig
@@ -80,7 +95,8 @@ class Settings:
                 f"{max(self.clips.size // side, 1) * side} would be"
             )
         grid = self.clips.size // side
-        return ClipGeometry(frames=self.clips.frames, height=grid, width=grid)
+        codes = self.tokenizer.codes_per_position
+        return ClipGeometry(frames=self.clips.frames, height=grid, width=grid * codes)
 
 
 _SECTIONS = {
@@ -89,6 +105,7 @@ _SECTIONS = {
     "tokenizer": TokenizerConfig,
     "next_token": NextTokenConfig,
     "dvae": DVAETaskConfig,
+    "vqgan": VQGANTaskConfig,
     "optimizer": OptimizerConfig,
     "train": TrainConfig,
     "mesh": MeshConfig,

@@ -30,7 +30,7 @@ Log = Callable[[str], None]
 # What a person reads when training starts.
 _PURPOSES = {
     "next_token": "a transformer learns to predict each code of a clip from all that came before",
-    "dvae": "pictures are squeezed through codes and painted again, until little is lost",
+    "tokenizer": "pictures are squeezed through codes and painted again, until little is lost",
 }
 
 # What a run may change when it goes on in its workdir. Anything else would make its first half another experiment.
@@ -65,9 +65,10 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path, log: Log = pri
     prepare(settings, workdir, log)
     experiment = build(config, workdir)
     train(experiment, config, log)
-    if settings.task == "dvae":
-        path, params = experiment.tokenizer_path, fetch(experiment.restore_params()[0])
-        saved = on_first_process(lambda: save_tokenizer(path, settings.tokenizer.dvae, params).content_hash)
+    if settings.task == "tokenizer":
+        path, task = experiment.tokenizer_path, experiment.task
+        params = fetch(task.tokenizer_params(experiment.restore_params()[0]))
+        saved = on_first_process(lambda: save_tokenizer(path, task.network, params).content_hash)
         log(f"Tokenizer {saved[:12]} saved in {path}")
     if settings.report:
         from toto_jax.evaluation.report import write_report
@@ -161,8 +162,7 @@ def train_tokenizer(settings: Settings, path: pathlib.Path, workdir: pathlib.Pat
         )
     config = ml_collections.ConfigDict(json.loads(json.dumps(settings.tokenizer.training)))
     config.data.media, config.data.labels = settings.data.media, settings.data.labels
-    for name in ("codebook_size", "width", "decoder_stem", "halvings", "blocks"):
-        config.tokenizer[name] = getattr(settings.tokenizer, name)
+    config.tokenizer.update(settings.tokenizer.architecture)
     config.tokenizer.path = str(path)
     log(
         "\n== Preparing the tokenizer: it turns frames into discrete codes, the words that the transformer will predict"

@@ -22,7 +22,7 @@ from configs import default
 def get_config() -> ConfigDict:
     c = default.get_config()
     c.name = "dvae"
-    c.task = "dvae"
+    c.task = "tokenizer"
 
     c.clips.size = 256
     c.clips.frames = 1

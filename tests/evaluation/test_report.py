@@ -233,7 +233,11 @@ def test_an_empty_folder_still_makes_a_page(tmp_path):
 
 def test_the_tokenizer_that_was_trained_on_the_way_has_its_section(tmp_path):
     write_run(tmp_path, CONFIG)
-    inner = {"name": "tokenizer", "task": "dvae", "evals": {"look": {"type": "reconstruction", "every": 0}}}
+    inner = {
+        "name": "tokenizer",
+        "task": "tokenizer",
+        "evals": {"look": {"type": "reconstruction", "every": 0}},
+    }
     write_run(tmp_path / "tokenizer_run", inner)
     write_results(
         tmp_path / "tokenizer_run", "look", 200, [("psnr_db", 24.71), ("pair", Picture(PIXELS, "before"))]
@@ -245,7 +249,7 @@ def test_the_tokenizer_that_was_trained_on_the_way_has_its_section(tmp_path):
 
 
 def test_a_tokenizers_own_report_misses_no_tokenizer(tmp_path):
-    write_run(tmp_path, {"name": "tokenizer", "task": "dvae"})
+    write_run(tmp_path, {"name": "tokenizer", "task": "tokenizer"})
     shown = report(tmp_path)
     assert "Tokenizer" not in shown.by_tag["h2"]
     assert "Reconstruction" in shown.by_tag["h2"]

@@ -35,8 +35,8 @@ def test_what_does_not_fit_says_so() -> None:
 
 
 def test_a_tokenizer_is_not_planned() -> None:
-    with pytest.raises(ConfigError, match="plans config.task='next_token', got 'dvae'"):
-        planner(task="dvae")
+    with pytest.raises(ConfigError, match="plans config.task='next_token', got 'tokenizer'"):
+        planner(task="tokenizer")
 
 
 def test_changed_leaves_the_config_alone() -> None:

@@ -11,8 +11,10 @@ import pytest
 
 from toto_jax.errors import ConfigError
 from toto_jax.tasks.dvae import DVAETask, DVAETaskConfig, half_cosine, logit_laplace_log_likelihood
-from toto_jax.tokenizers.dvae import DVAETokenizer
+from toto_jax.tasks.tokenizer import frames_of
+from toto_jax.tokenizers.dvae import DVAE
 from toto_jax.tokenizers.dvae_network import DVAEConfig
+from toto_jax.tokenizers.frame_tokenizer import FrameTokenizer
 
 NETWORK = DVAEConfig(codebook_size=32, width=16, decoder_stem=16, halvings=1, blocks=1)
 SETTINGS = {
@@ -22,7 +24,7 @@ SETTINGS = {
 
 
 def task(**changes: Any) -> DVAETask:
-    return DVAETask(NETWORK, DVAETaskConfig(**(SETTINGS | changes)), frames=2, size=8)
+    return DVAETask(DVAE(NETWORK), DVAETaskConfig(**(SETTINGS | changes)), frames=2, size=8)
 
 
 @functools.cache
@@ -81,9 +83,9 @@ def test_the_loss_is_the_bound_per_pixel_and_colour() -> None:
     params, data = parameters(), batch()
     loss, metrics = evaluate(learned, params, data, seed=3, step=10)
     x = 0.1 + 0.8 * np.asarray(data["pixels"], np.float64).reshape(-1, 8, 8, 3) / 255
-    logits = np.asarray(learned.dvae.encode_logits(params, jnp.asarray(x, jnp.float32)), np.float64)
+    logits = np.asarray(learned.network.encode_logits(params, jnp.asarray(x, jnp.float32)), np.float64)
     noise = jax.random.gumbel(jax.random.split(jax.random.key(3))[1], logits.shape)
-    maps = np.asarray(learned.dvae.decode_codes(params, (logits + noise).argmax(-1)), np.float64)
+    maps = np.asarray(learned.network.decode_codes(params, (logits + noise).argmax(-1)), np.float64)
     median, scale = maps[..., :3], np.exp(maps[..., 3:])
     nll = np.log(2 * scale * x * (1 - x)) + np.abs(np.log(x / (1 - x)) - median) / scale
     q = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
@@ -127,8 +129,8 @@ def test_noise_and_flips_follow_the_key_and_clips_are_mirrored_whole() -> None:
     loss = jax.jit(flipping.loss)
     losses = [float(loss(params, data, jax.random.key(seed), jnp.int32(0))[0]) for seed in (0, 0, 1)]
     assert losses[0] == losses[1] != losses[2]
-    mapped = np.asarray(flipping._mapped(data["pixels"], jax.random.key(0))).reshape(32, 2, 8, 8, 3)
-    plain = np.asarray(task()._mapped(data["pixels"], jax.random.key(0))).reshape(32, 2, 8, 8, 3)
+    mapped = np.asarray(frames_of(data["pixels"], jax.random.key(0), flip=True)).reshape(32, 2, 8, 8, 3)
+    plain = np.asarray(frames_of(data["pixels"], jax.random.key(0), flip=False)).reshape(32, 2, 8, 8, 3)
     mirrored = [np.array_equal(got, want[:, :, ::-1]) for got, want in zip(mapped, plain, strict=True)]
     same = [np.array_equal(got, want) for got, want in zip(mapped, plain, strict=True)]
     assert all(a or b for a, b in zip(mirrored, same, strict=True))
@@ -170,7 +172,7 @@ def test_a_handful_of_pictures_is_learned() -> None:
         return optax.apply_updates(params, updates), state, total / count
 
     def error(params: Any) -> float:
-        tokenizer = DVAETokenizer(NETWORK, params)
+        tokenizer = FrameTokenizer(DVAE(NETWORK), params)
         video = np.asarray(data["pixels"])
         return float(np.square(video / 255 - tokenizer.decode(tokenizer.encode(video)) / 255).mean())
 

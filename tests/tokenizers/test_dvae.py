@@ -10,9 +10,10 @@ import pytest
 from toto_jax.errors import ConfigError, DataError
 from toto_jax.sharding.mesh import MeshConfig, make_mesh
 from toto_jax.sharding.rules import shardings
-from toto_jax.tokenizers import dvae as dvae_file
-from toto_jax.tokenizers.dvae import DVAE, DVAETokenizer, content_hash
+from toto_jax.tokenizers import frame_tokenizer
+from toto_jax.tokenizers.dvae import DVAE
 from toto_jax.tokenizers.dvae_network import DVAEConfig, map_pixels, reconstruction
+from toto_jax.tokenizers.frame_tokenizer import FrameTokenizer, content_hash
 from toto_jax.tree import Params, count, is_axes, named_leaves
 
 CONFIG = DVAEConfig(codebook_size=64, width=16, decoder_stem=16, halvings=2, blocks=1)
@@ -36,7 +37,7 @@ def clips(frames: int, height: int, width: int, batch: int = 2) -> np.ndarray:
 @pytest.mark.parametrize("halvings", [0, 1, 2, 3])
 def test_shapes_at_any_depth_and_size(halvings: int) -> None:
     config = dataclasses.replace(CONFIG, halvings=halvings, blocks=2)
-    tokenizer = DVAETokenizer(config, draw(config))
+    tokenizer = FrameTokenizer(DVAE(config), draw(config))
     codes = tokenizer.encode(clips(2, 8, 24))
     assert codes.shape == (2, 2, 8 // 2**halvings, 24 // 2**halvings)
     assert codes.dtype == np.int32
@@ -48,7 +49,7 @@ def test_shapes_at_any_depth_and_size(halvings: int) -> None:
 def test_codes_are_the_likeliest_and_their_picture_is_that_of_one_hot_vectors() -> None:
     """The tokenizer's gathered rows against the dense path that training takes."""
     dvae, params = DVAE(CONFIG), draw()
-    tokenizer = DVAETokenizer(CONFIG, params)
+    tokenizer = FrameTokenizer(DVAE(CONFIG), params)
     video = clips(1, 16, 16)
     logits = dvae.encode_logits(params, map_pixels(jnp.asarray(video[:, 0])))
     codes = tokenizer.encode(video)
@@ -61,7 +62,7 @@ def test_codes_are_the_likeliest_and_their_picture_is_that_of_one_hot_vectors() 
 
 def test_frames_are_encoded_one_by_one() -> None:
     """No code depends on another frame, on the batch, or on how frames are cut into chunks."""
-    tokenizer = DVAETokenizer(CONFIG, draw())
+    tokenizer = FrameTokenizer(DVAE(CONFIG), draw())
     video = clips(5, 16, 16, batch=3)
     codes = tokenizer.encode(video)
     np.testing.assert_array_equal(tokenizer.encode(video[1:2, 3:4])[0, 0], codes[1, 3])
@@ -70,18 +71,18 @@ def test_frames_are_encoded_one_by_one() -> None:
 
 
 def test_memory_is_bounded_by_chunks_of_one_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    tokenizer = DVAETokenizer(CONFIG, draw())
+    tokenizer = FrameTokenizer(DVAE(CONFIG), draw())
     video = clips(5, 16, 16, batch=3)
     codes, seen = tokenizer.encode(video), []
-    whole = dvae_file._encode
+    whole = frame_tokenizer._encode
 
     def watched(dvae: DVAE, params: Params, pixels_NHWC: np.ndarray) -> jax.Array:
         seen.append(pixels_NHWC.shape[0])
         return whole(dvae, params, pixels_NHWC)
 
-    monkeypatch.setattr(dvae_file, "_encode", watched)
+    monkeypatch.setattr(frame_tokenizer, "_encode", watched)
     # A frame's largest activation has 16 * 16 pixels * 16 channels = 4 * 4 codes * 256 values.
-    monkeypatch.setattr(dvae_file, "_CHUNK_VALUES_ON_CPU", 4 * 4096 + 100)
+    monkeypatch.setattr(frame_tokenizer, "_CHUNK_VALUES_ON_CPU", 4 * 4096 + 100)
     np.testing.assert_array_equal(tokenizer.encode(video), codes)
     assert seen == [4, 4, 4, 4]
 
@@ -89,11 +90,11 @@ def test_memory_is_bounded_by_chunks_of_one_size(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(("data", "fsdp", "tensor"), [(8, 1, 1), (1, 4, 2)])
 def test_a_mesh_changes_no_code(data: int, fsdp: int, tensor: int) -> None:
     params, video = draw(), clips(3, 16, 16)
-    alone = DVAETokenizer(CONFIG, params)
+    alone = FrameTokenizer(DVAE(CONFIG), params)
     mesh = make_mesh(MeshConfig(1, data, fsdp, 1, tensor))
     spread = jax.device_put(params, shardings(mesh, DVAE(CONFIG).logical_axes(), params))
     with jax.set_mesh(mesh):
-        tokenizer = DVAETokenizer(CONFIG, spread)
+        tokenizer = FrameTokenizer(DVAE(CONFIG), spread)
         codes = tokenizer.encode(video)
         pixels = tokenizer.decode(codes)
     assert (codes == alone.encode(video)).mean() > 0.98  # sums in another order: a near-tie may turn
@@ -112,15 +113,15 @@ def test_every_parameter_has_as_many_axes_as_dimensions() -> None:
 
 
 def test_equal_networks_share_a_compiled_program() -> None:
-    dvae_file._encode.clear_cache()
+    frame_tokenizer._encode.clear_cache()
     params, video = draw(), clips(1, 8, 8)
     for _ in range(2):
-        DVAETokenizer(dataclasses.replace(CONFIG), params).encode(video)
-    assert dvae_file._encode._cache_size() == 1
+        FrameTokenizer(DVAE(dataclasses.replace(CONFIG)), params).encode(video)
+    assert frame_tokenizer._encode._cache_size() == 1
 
 
 def test_the_spec_tells_grid_and_origin() -> None:
-    spec = DVAETokenizer(CONFIG, draw()).spec
+    spec = FrameTokenizer(DVAE(CONFIG), draw()).spec
     assert (spec.kind, spec.codebook_size, spec.downsampling) == ("dvae", 64, 4)
     assert spec.grid(8, 24) == (2, 6)
     assert DVAEConfig(**spec.architecture) == CONFIG
@@ -142,7 +143,7 @@ def test_the_hash_is_of_each_weight_name_and_shape() -> None:
 
 
 def test_what_is_no_video_is_refused() -> None:
-    tokenizer = DVAETokenizer(CONFIG, draw())
+    tokenizer = FrameTokenizer(DVAE(CONFIG), draw())
     with pytest.raises(ConfigError, match="8x16 or 12x20 would be"):
         tokenizer.encode(clips(1, 10, 18))
     with pytest.raises(ConfigError, match="uint8 video of shape"):
@@ -155,7 +156,7 @@ def test_what_is_no_video_is_refused() -> None:
 def test_what_is_no_code_is_refused(wrong: int) -> None:
     codes = np.full((1, 1, 2, 2), wrong)
     with pytest.raises(DataError, match=r"0\.\.63"):
-        DVAETokenizer(CONFIG, draw()).decode(codes)
+        FrameTokenizer(DVAE(CONFIG), draw()).decode(codes)
 
 
 def test_parameters_differ_by_seed() -> None:

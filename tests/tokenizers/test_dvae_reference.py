@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from toto_jax.tokenizers.dvae import DVAE, DVAETokenizer
+from toto_jax.tokenizers.dvae import DVAE
 from toto_jax.tokenizers.dvae_network import DVAEConfig, map_pixels, reconstruction
+from toto_jax.tokenizers.frame_tokenizer import FrameTokenizer
 from toto_jax.tree import named_leaves
 
 pytestmark = pytest.mark.reference
@@ -90,7 +91,7 @@ def test_logits_and_codes(pair: tuple[Any, Any, DVAEConfig, Any]) -> None:
     got = DVAE(config).encode_logits(params, map_pixels(jnp.asarray(frames)))
     assert wanted.std() > 0.1
     np.testing.assert_allclose(got, wanted, atol=2e-5 * np.abs(wanted).max())
-    codes = DVAETokenizer(config, params).encode(video)
+    codes = FrameTokenizer(DVAE(config), params).encode(video)
     np.testing.assert_array_equal(codes.reshape(-1, 4, 4), wanted.argmax(-1))
     assert len(np.unique(codes)) > 3
 
@@ -107,5 +108,5 @@ def test_pictures(pair: tuple[Any, Any, DVAEConfig, Any]) -> None:
     assert wanted.std() > 0.1
     np.testing.assert_allclose(got, wanted, atol=2e-5 * np.abs(wanted).max())
     np.testing.assert_allclose(reconstruction(got), pixels, atol=1e-5)
-    video = DVAETokenizer(config, params).decode(codes).reshape(-1, 32, 32, 3)
+    video = FrameTokenizer(DVAE(config), params).decode(codes).reshape(-1, 32, 32, 3)
     assert np.abs(video - 255 * pixels).max() <= 0.5 + 1e-2

@@ -9,7 +9,7 @@ TASKS: Mapping[str, str] = {
         "discrete codes, a clip becomes one long sequence of them, and a transformer learns to predict each "
         "code from all that came before. Nothing is labelled."
     ),
-    "dvae": (
+    "tokenizer": (
         "A tokenizer: it turns every frame into a small grid of discrete codes and back into pixels. Its "
         "codes are the words that a video transformer will learn to predict."
     ),
@@ -136,7 +136,7 @@ EVALUATORS: Mapping[str, Description] = {
         "Reconstruction",
         "Held-out frames turned into codes and back into pixels: nothing that a video model sees or paints "
         "can be sharper than this.",
-        ("dvae",),
+        ("tokenizer",),
         (Measure("psnr_db", "likeness of reconstructed held-out frames, PSNR", tile=True),),
         purpose="what held-out frames lose on the way through the codes, and how many codes are used",
     ),

@@ -19,7 +19,7 @@ _TYPES: Mapping[str, tuple[type, type, tuple[str, ...]]] = {
     "validation_loss": (ValidationLossConfig, ValidationLoss, ("next_token",)),
     "probes": (ProbesConfig, Probes, ("next_token",)),
     "rollout": (RolloutConfig, Rollout, ("next_token",)),
-    "reconstruction": (ReconstructionConfig, Reconstruction, ("dvae",)),
+    "reconstruction": (ReconstructionConfig, Reconstruction, ("tokenizer",)),
 }
 
 

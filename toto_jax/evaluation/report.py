@@ -62,7 +62,7 @@ def write_report(workdir: pathlib.Path) -> pathlib.Path:
     """
     run = read_run(workdir)
     sections = [_Section("training", "Training", training_curves(run)), *_evaluations(run)]
-    if run.setting("task") != "dvae":
+    if run.setting("task") != "tokenizer":
         sections.append(_tokenizer(run))
     sections.append(_config(run))
     links = [element("a", section.title, href=f"#{section.anchor}") for section in sections]
@@ -167,7 +167,7 @@ def _tokenizer(run: RunFiles) -> _Section:
         )
         return _Section("tokenizer", "Tokenizer", content)
     inner = read_run(folder)
-    parts = [prose(TASKS["dvae"])]
+    parts = [prose(TASKS["tokenizer"])]
     for section in _evaluations(inner):
         parts += [element("h3", section.title), section.content]
     parts += [element("h3", "Training"), training_curves(inner)]

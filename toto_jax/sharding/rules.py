@@ -35,6 +35,7 @@ RULES: Mapping[str, MeshAxes] = {
     "channels_in": ("fsdp",),
     "channels_out": ("tensor",),
     "codes": (),
+    "running_codes": (),  # see training.optimizer.assigned
     "bias": (),
     "classes": (),
 }

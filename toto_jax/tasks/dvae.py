@@ -11,9 +11,9 @@ import jax.numpy as jnp
 
 from toto_jax.errors import ConfigError
 from toto_jax.sharding.rules import constrain
-from toto_jax.tokenizers.convolutions import COLOURS
+from toto_jax.tasks.tokenizer import frames_of, perplexity, pixel_batch
 from toto_jax.tokenizers.dvae import DVAE
-from toto_jax.tokenizers.dvae_network import DVAEConfig, map_pixels, reconstruction, unmap_pixels
+from toto_jax.tokenizers.dvae_network import map_pixels, reconstruction, unmap_pixels
 from toto_jax.training.task import Batch, Metrics
 from toto_jax.tree import Params
 
@@ -74,7 +74,7 @@ class DVAETask:
     divided by H*W*3 (appendix A.2 divides by 256 * 256 * 3), so that `kl_weight` means the same at every size.
 
     Args:
-      network: sizes of the dVAE.
+      network: the dVAE.
       config: of the loss.
       frames: of a clip.
       size: H = W of a clip.
@@ -82,19 +82,22 @@ class DVAETask:
 
     activation_axes = ()
 
-    def __init__(self, network: DVAEConfig, config: DVAETaskConfig, frames: int, size: int):
-        self.dvae = DVAE(network)
+    def __init__(self, network: DVAE, config: DVAETaskConfig, frames: int, size: int):
+        self.network = network
         self.config = config
-        self._clip = (frames, size, size, COLOURS)
+        self._clip = (frames, size)
 
     def init(self, key: jax.Array) -> Params:
-        return self.dvae.init(key)
+        return self.network.init(key)
 
     def logical_axes(self) -> Any:
-        return self.dvae.logical_axes()
+        return self.network.logical_axes()
+
+    def tokenizer_params(self, params: Params) -> Params:
+        return params
 
     def batch_spec(self, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
-        return {"pixels": jax.ShapeDtypeStruct((batch_size, *self._clip), jnp.uint8)}
+        return pixel_batch(batch_size, *self._clip)
 
     def loss(
         self, params: Params, batch: Batch, key: jax.Array, step: jax.Array
@@ -107,8 +110,8 @@ class DVAETask:
         batch's mean distribution of codes.
         """
         flip_key, noise_key = jax.random.split(key)
-        mapped_NHWC = self._mapped(batch["pixels"], flip_key)
-        logits_NhwK = constrain(self.dvae.encode_logits(params, mapped_NHWC), "batch", None, None, None)
+        mapped_NHWC = map_pixels(frames_of(batch["pixels"], flip_key, self.config.flip))
+        logits_NhwK = constrain(self.network.encode_logits(params, mapped_NHWC), "batch", None, None, None)
         log_q_NhwK = jax.nn.log_softmax(logits_NhwK)
         q_NhwK = jnp.exp(log_q_NhwK)
         kl_Nhw = (q_NhwK * log_q_NhwK).sum(-1) + jnp.log(float(logits_NhwK.shape[-1]))
@@ -116,7 +119,7 @@ class DVAETask:
         temperature, kl_weight = self.schedules(step)
         noise_NhwK = jax.random.gumbel(noise_key, logits_NhwK.shape)
         relaxed_NhwK = jax.nn.softmax((logits_NhwK + noise_NhwK) / temperature)
-        maps_NHWM = self.dvae.decode_soft(params, relaxed_NhwK)
+        maps_NHWM = self.network.decode_soft(params, relaxed_NhwK)
         medians_NHWC, log_scales_NHWC = jnp.split(maps_NHWM, 2, axis=-1)
         if self.config.min_scale:
             log_scales_NHWC = jnp.logaddexp(log_scales_NHWC, jnp.log(self.config.min_scale))
@@ -130,7 +133,7 @@ class DVAETask:
             "reconstruction": (nll_NHWC.sum(), values),
             "kl": (kl_Nhw.sum(), codes),
             "mse": (error_NHWC.sum(), values),
-            "code_perplexity": (_perplexity(q_NhwK.mean((0, 1, 2))), one),
+            "code_perplexity": (perplexity(q_NhwK.mean((0, 1, 2))), one),
             "temperature": (temperature, one),
             "kl_weight": (kl_weight, one),
         }
@@ -140,16 +143,3 @@ class DVAETask:
         c = self.config
         temperature = half_cosine(c.temperature_start, c.temperature_end, c.temperature_steps, step)
         return temperature, half_cosine(0.0, c.kl_weight, c.kl_steps, step)
-
-    def _mapped(self, pixels_BFHWC: jax.Array, key: jax.Array) -> jax.Array:
-        """Returns mapped_NHWC; a clip's frames are mirrored together."""
-        if self.config.flip:
-            mirrored_B = jax.random.bernoulli(key, shape=pixels_BFHWC.shape[:1])
-            pixels_BFHWC = jnp.where(
-                mirrored_B[:, None, None, None, None], pixels_BFHWC[..., ::-1, :], pixels_BFHWC
-            )
-        return map_pixels(pixels_BFHWC.reshape(-1, *pixels_BFHWC.shape[2:]))
-
-
-def _perplexity(p_K: jax.Array) -> jax.Array:
-    return jnp.exp(-jnp.sum(p_K * jnp.log(p_K + 1e-30)))

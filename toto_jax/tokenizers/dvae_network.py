@@ -19,7 +19,7 @@ from toto_jax.sharding.rules import constrain
 from toto_jax.tokenizers.convolutions import COLOURS, Conv, ResidualBlock, halve
 
 # Pixels are kept this far off 0 and 1, where the likelihood's logit is infinite (appendix A.3).
-_PIXEL_MARGIN = 0.1
+PIXEL_MARGIN = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,12 +64,12 @@ class DVAEConfig:
 
 def map_pixels(pixels: jax.Array) -> jax.Array:
     """Returns uint8 pixels as float32 in 0.1..0.9."""
-    return _PIXEL_MARGIN + (1 - 2 * _PIXEL_MARGIN) / 255 * pixels.astype(jnp.float32)
+    return PIXEL_MARGIN + (1 - 2 * PIXEL_MARGIN) / 255 * pixels.astype(jnp.float32)
 
 
 def unmap_pixels(mapped: jax.Array) -> jax.Array:
     """Returns the inverse of `map_pixels` as float32 in 0..1; what lies outside is clipped."""
-    return jnp.clip((mapped - _PIXEL_MARGIN) / (1 - 2 * _PIXEL_MARGIN), 0, 1)
+    return jnp.clip((mapped - PIXEL_MARGIN) / (1 - 2 * PIXEL_MARGIN), 0, 1)
 
 
 def reconstruction(maps_NHWM: jax.Array) -> jax.Array:

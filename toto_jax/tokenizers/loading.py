@@ -11,22 +11,25 @@ import safetensors
 import safetensors.numpy
 
 from toto_jax.errors import CheckpointError, ConfigError, StorageError, nearest
-from toto_jax.tokenizers.base import Tokenizer, TokenizerSpec
-from toto_jax.tokenizers.dvae import DVAE, KIND, DVAEConfig, DVAETokenizer
+from toto_jax.tokenizers.base import Network, Tokenizer, TokenizerSpec
+from toto_jax.tokenizers.frame_tokenizer import FrameTokenizer
+from toto_jax.tokenizers.kinds import NETWORKS, build_network
 from toto_jax.tree import Params, named_leaves
 
 SPEC_NAME = "spec.json"
 WEIGHTS_NAME = "weights.safetensors"
-_KINDS = (KIND,)
 
 
-def save_tokenizer(path: str | pathlib.Path, config: DVAEConfig, params: Params) -> TokenizerSpec:
+def save_tokenizer(
+    path: str | pathlib.Path, network: Network, params: Params, licence: str = ""
+) -> TokenizerSpec:
     """Writes a tokenizer, spec last, so that a folder with a spec is complete.
 
     Args:
       path: folder; made where it is missing, overwritten where it holds a tokenizer.
-      config: the network's sizes.
-      params: its parameters, as of `DVAE.init`, readable by this process.
+      network: its structure.
+      params: its parameters, as of `network.init`, readable by this process.
+      licence: of the parameters, if they are somebody else's.
 
     Returns:
       The spec as written.
@@ -38,8 +41,8 @@ def save_tokenizer(path: str | pathlib.Path, config: DVAEConfig, params: Params)
     path = pathlib.Path(path)
     # Contiguous, because safetensors writes the bytes of other arrays in another order without a word.
     tensors = {name: np.ascontiguousarray(leaf) for name, leaf in named_leaves(params).items()}
-    _check_tensors(config, tensors, "These parameters")
-    spec = DVAETokenizer(config, params).spec
+    _check_tensors(network, tensors, "These parameters")
+    spec = FrameTokenizer(network, params, licence).spec
     try:
         path.mkdir(parents=True, exist_ok=True)
         (path / SPEC_NAME).unlink(missing_ok=True)
@@ -61,17 +64,19 @@ def load_tokenizer(path: str | pathlib.Path) -> Tokenizer:
     """
     path = pathlib.Path(path)
     spec = read_spec(path)
-    if spec.kind not in _KINDS:
-        raise CheckpointError(f"{path} holds a tokenizer of kind {spec.kind!r}; {nearest(spec.kind, _KINDS)}")
+    if spec.kind not in NETWORKS:
+        raise CheckpointError(
+            f"{path} holds a tokenizer of kind {spec.kind!r}; {nearest(spec.kind, NETWORKS)}"
+        )
     try:
-        config = DVAEConfig(**spec.architecture)
+        network = build_network(spec.kind, spec.architecture)
     except (TypeError, ConfigError) as error:
         raise CheckpointError(
-            f"{path / SPEC_NAME} describes no dVAE that this version knows: {error}"
+            f"{path / SPEC_NAME} describes no {spec.kind} that this version knows: {error}"
         ) from error
     tensors = _read_weights(path / WEIGHTS_NAME)
-    _check_tensors(config, tensors, str(path / WEIGHTS_NAME))
-    tokenizer = DVAETokenizer(config, _tree(tensors))
+    _check_tensors(network, tensors, str(path / WEIGHTS_NAME))
+    tokenizer = FrameTokenizer(network, _tree(tensors), spec.licence)
     if tokenizer.spec != spec:
         changed = [key for key, value in tokenizer.spec.to_json().items() if value != spec.to_json()[key]]
         raise CheckpointError(
@@ -96,7 +101,7 @@ def read_spec(path: pathlib.Path) -> TokenizerSpec:
         )
     try:
         return TokenizerSpec.from_json(json.loads(file.read_text()))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, ConfigError) as error:
         raise CheckpointError(f"{file} can't be read ({error}); copy or train the tokenizer anew") from error
 
 
@@ -114,11 +119,11 @@ def _read_weights(file: pathlib.Path) -> dict[str, np.ndarray]:
         ) from error
 
 
-def _check_tensors(config: DVAEConfig, tensors: dict[str, np.ndarray], where: str) -> None:
+def _check_tensors(network: Network, tensors: dict[str, np.ndarray], where: str) -> None:
     """Raises CheckpointError with every tensor that is missing, unknown, or of another shape or dtype."""
     wanted = {
         name: f"{leaf.dtype} {leaf.shape}"
-        for name, leaf in named_leaves(jax.eval_shape(DVAE(config).init, jax.random.key(0))).items()
+        for name, leaf in named_leaves(jax.eval_shape(network.init, jax.random.key(0))).items()
     }
     found = {name: f"{array.dtype} {array.shape}" for name, array in tensors.items()}
     wrong = [
@@ -127,7 +132,7 @@ def _check_tensors(config: DVAEConfig, tensors: dict[str, np.ndarray], where: st
         if found.get(name) != wanted.get(name)
     ]
     if wrong:
-        raise CheckpointError(f"{where} are not those of {config}:\n  " + "\n  ".join(wrong))
+        raise CheckpointError(f"{where} are not those of {network.config}:\n  " + "\n  ".join(wrong))
 
 
 def _tree(tensors: dict[str, np.ndarray]) -> dict[str, Any]:

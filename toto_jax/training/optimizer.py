@@ -3,10 +3,14 @@
 import dataclasses
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import optax
 
 from toto_jax.errors import ConfigError
-from toto_jax.tree import matrices
+from toto_jax.tree import map_with_axes, matrices
+
+_ASSIGNED = "running_codes"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +72,8 @@ def make_optimizer(config: OptimizerConfig, steps: int, axes: Any) -> optax.Grad
 
     Hyper-parameters live in the config and never in the optimizer's state, so a changed config takes effect on resume.
 
+    Parameters with a logical axis `running_codes` take no part in this: they are set by `assign`.
+
     Args:
       config: the settings.
       steps: length of the run.
@@ -76,9 +82,34 @@ def make_optimizer(config: OptimizerConfig, steps: int, axes: Any) -> optax.Grad
     schedule = learning_rate_schedule(config, steps)
     decayed = matrices(axes)
     clip = [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []
-    return optax.chain(
+    chain = optax.chain(
         *clip,
         optax.scale_by_adam(b1=config.b1, b2=config.b2, eps=config.eps),
         optax.add_decayed_weights(config.weight_decay, mask=decayed),
         optax.scale_by_learning_rate(schedule),
     )
+    assigned = map_with_axes(lambda names: _ASSIGNED in names, axes)
+    return _with_assigned(chain, assigned) if any(jax.tree.leaves(assigned)) else chain
+
+
+def assign(parameter: jax.Array, value: jax.Array) -> jax.Array:
+    """Returns a term of a loss, zero by value, with which the next step sets `parameter` to `value`.
+
+    The parameter must have a logical axis `running_codes`, and no other term may depend on it. That is how running
+    averages are kept without a step of their own: over microbatches and replicas the mean of the values is set.
+    """
+    term = jnp.vdot(jax.lax.stop_gradient(parameter - value), parameter)
+    return term - jax.lax.stop_gradient(term)
+
+
+def _with_assigned(inner: optax.GradientTransformation, assigned: Any) -> optax.GradientTransformation:
+    """Takes the gradients of assigned parameters as they are, and keeps them out of the others' norm."""
+
+    def update(grads: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        learned = jax.tree.map(lambda grad, is_set: jnp.zeros_like(grad) if is_set else grad, grads, assigned)
+        updates, state = inner.update(learned, state, params)
+        return jax.tree.map(
+            lambda step, grad, is_set: -grad if is_set else step, updates, grads, assigned
+        ), state
+
+    return optax.GradientTransformation(inner.init, update)
