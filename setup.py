@@ -16,6 +16,7 @@ BASE = [
     "numpy>=2.1",
     "optax>=0.2.8",
     "orbax-checkpoint>=0.12.8",
+    "pyyaml>=6",
     "safetensors>=0.6",
 ]
 VIDEO = ["av>=18.1", "pillow>=11"]  # PyAV carries FFmpeg in its wheel
@@ -40,7 +41,7 @@ setup(
         "tpu": ["jax[tpu]>=0.10.2"],
         "cuda": ["jax[cuda13]>=0.10.2"],
         "tests": TESTS,
-        # What tests compare with. DALL-E's own requirements are of 2021, so it is installed beside, with --no-deps.
+        # What tests compare with. DALL-E's and taming's requirements are of 2021: they are installed beside, --no-deps.
         "reference": [*TESTS, "torch>=2.6", "transformers>=5.0", "attrs", "requests"],
         "lint": ["ruff>=0.14"],
     },

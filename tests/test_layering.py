@@ -11,7 +11,7 @@ PACKAGE = ROOT / "toto_jax"
 
 # From the top of the house to its foundations; a file imports from its own room or from lower ones.
 LEVELS = [
-    {"main", "pretokenize", "evaluate", "sample", "dryrun"},
+    {"main", "pretokenize", "evaluate", "sample", "dryrun", "import_weights", "export_weights"},
     {"stages"},
     {"pretrained"},
     {"planning"},
@@ -37,7 +37,9 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 
 def room(path: pathlib.Path) -> str:
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    parts = path.relative_to(PACKAGE).parts
+    # Commands stand at the top wherever their files lie.
+    return path.stem if path.stem in ENTRY_POINTS else parts[0].removesuffix(".py")
 
 
 def imports(tree: ast.AST) -> Iterator[str]:

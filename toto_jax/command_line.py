@@ -1,5 +1,6 @@
 """What every command does around its work: the allocator, a compilation cache, errors as exit codes."""
 
+import inspect
 import os
 import pathlib
 import platform
@@ -21,17 +22,22 @@ KEPT_MEMORY = (
 _ACCELERATORS = ("nvidia[0-9]*", "accel[0-9]*", "vfio/[0-9]*", "kfd")
 
 
-def run_command(command: Callable[[], None]) -> None:
-    """Runs a command line's work; a `TotoError` becomes one message and its exit code."""
+def run_command(command: Callable[[], None] | Callable[[list[str]], None]) -> None:
+    """Runs a command line's work; a `TotoError` becomes one message and its exit code.
+
+    Args:
+      command: takes nothing, or the words that are no flags; where it takes none, a word is an error.
+    """
     keep_memory()
     keep_compiled_programs()
 
     def main(argv: list[str]) -> None:
-        if len(argv) > 1:
+        takes_words = bool(inspect.signature(command).parameters)
+        if len(argv) > 1 and not takes_words:
             raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
         logging.set_verbosity(logging.WARNING)
         try:
-            command()
+            command(*([argv[1:]] if takes_words else []))
         except TotoError as error:
             print(f"\n{type(error).__name__}: {error}", file=sys.stderr)
             sys.exit(error.exit_code)

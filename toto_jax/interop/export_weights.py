@@ -1,0 +1,36 @@
+"""A trained Toto as a folder that Hugging Face's `transformers` loads as a `LlamaForCausalLM`.
+
+python -m toto_jax.interop.export_weights --workdir=runs/quickstart --out=exported
+"""
+
+import pathlib
+
+from absl import flags
+
+from toto_jax.command_line import run_command
+from toto_jax.interop.hf_folder import write_folder
+from toto_jax.interop.hf_llama import to_hugging_face
+from toto_jax.pretrained import from_pretrained
+
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Folder of the run, or of one of its checkpoints.", required=True
+)
+_STEP = flags.DEFINE_integer("step", None, "Which checkpoint; the newest by default.")
+_OUT = flags.DEFINE_string("out", None, "Folder to write; new or empty.", required=True)
+
+
+def export_weights() -> None:
+    """Exports the run that the flags name."""
+    out = pathlib.Path(_OUT.value)
+    toto = from_pretrained(_WORKDIR.value, step=_STEP.value)
+    context = toto.geometry.sequence_length - 1
+    settings, tensors = to_hugging_face(toto.decoder.config, toto.params, context)
+    data = ", ".join(name for name, weight in toto.config.data.mixture.items() if weight)
+    write_folder(
+        out, settings, tensors, toto.geometry, toto.tokenizer.spec, toto.config.name, toto.step, data
+    )
+    print(f"Step {toto.step} as LlamaForCausalLM in {out}; read README.md there before you publish it")
+
+
+if __name__ == "__main__":
+    run_command(export_weights)
