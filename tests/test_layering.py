@@ -11,7 +11,17 @@ PACKAGE = ROOT / "toto_jax"
 
 # From the top of the house to its foundations; a file imports from its own room or from lower ones.
 LEVELS = [
-    {"main", "pretokenize", "evaluate", "sample", "dryrun", "import_weights", "export_weights"},
+    {
+        "main",
+        "pretokenize",
+        "evaluate",
+        "sample",
+        "dryrun",
+        "import_weights",
+        "export_weights",
+        "ngrams",
+        "inspect",
+    },
     {"stages"},
     {"pretrained"},
     {"planning"},

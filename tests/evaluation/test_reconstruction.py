@@ -9,7 +9,7 @@ from toto_jax.data.manifest import MANIFEST, ClipRecord, Manifest
 from toto_jax.data.shard_writer import ShardWriter
 from toto_jax.errors import ConfigError
 from toto_jax.evaluation.context import EvaluationContext, Split
-from toto_jax.evaluation.reconstruction import Reconstruction, ReconstructionConfig, psnr
+from toto_jax.evaluation.reconstruction import Reconstruction, ReconstructionConfig
 from toto_jax.evaluation.results import Picture
 from toto_jax.tokenizers.base import TokenizerSpec
 
@@ -45,13 +45,6 @@ def context(tmp_path: pathlib.Path) -> EvaluationContext:
     made.splits["toy"]["validation"] = Split(folder)
     object.__setattr__(made, "tokenizer_of", lambda params: GreyTokenizer())
     return made
-
-
-def test_psnr_by_hand() -> None:
-    truth = np.zeros((2, 2, 3), np.uint8)
-    assert psnr(truth, truth + 255) == pytest.approx(0)
-    assert psnr(truth, truth + 10) == pytest.approx(20 * math.log10(25.5))
-    assert psnr(truth, truth) == math.inf
 
 
 def test_numbers_by_hand(context: EvaluationContext) -> None:

@@ -137,7 +137,13 @@ EVALUATORS: Mapping[str, Description] = {
         "Held-out frames turned into codes and back into pixels: nothing that a video model sees or paints "
         "can be sharper than this.",
         ("tokenizer",),
-        (Measure("psnr_db", "likeness of reconstructed held-out frames, PSNR", tile=True),),
+        (
+            Measure("psnr_db", "likeness of reconstructed held-out frames, PSNR", tile=True),
+            Measure(
+                "ssim", "structural similarity of reconstructed held-out frames, SSIM (1 for equal ones)"
+            ),
+            Measure("percent_codes_used", "codes used at all on held-out frames"),
+        ),
         purpose="what held-out frames lose on the way through the codes, and how many codes are used",
     ),
 }

@@ -1,30 +1,21 @@
-"""How much of a frame survives its codes: PSNR, how the codebook is used, and reconstructions to look at.
+"""How much of a frame survives its codes: PSNR, SSIM, how the codebook is used, and reconstructions to look at.
 
 Shapes: M clips, F frames, H x W pixels, C colours, h x w codes.
 """
 
 import dataclasses
-import math
 from collections.abc import Iterator
 
 import numpy as np
 
 from toto_jax.errors import ConfigError
 from toto_jax.evaluation.context import EvaluationContext
+from toto_jax.evaluation.image_quality import psnr, ssim
 from toto_jax.evaluation.pictures import Strip, contact_sheet
 from toto_jax.evaluation.results import Picture, Result
 from toto_jax.tree import Params
 
 _SHOWN = 8
-
-
-def psnr(truth: np.ndarray, other: np.ndarray) -> float:
-    """Returns the peak signal-to-noise ratio in dB of uint8 pixels, from the mean squared error over all of them.
-
-    20 log10(255 / root mean squared error); infinite for equal arrays.
-    """
-    error = np.square(truth.astype(np.float64) - other.astype(np.float64)).mean()
-    return math.inf if error == 0 else 20 * math.log10(255 / math.sqrt(error))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +39,7 @@ class Reconstruction:
         self._context = context
 
     def run(self, params: Params) -> Iterator[tuple[str, Result]]:
-        """Yields `psnr_db`, `codes_used` and `percent_codes_used` (that occur at all), `code_perplexity` (the
+        """Yields `psnr_db`, `ssim`, `codes_used` and `percent_codes_used` (that occur at all), `code_perplexity` (the
         exponential of the entropy of code frequencies: how many codes it would take, used equally often), and
         a picture."""
         tokenizer = self._context.tokenizer_of(params)
@@ -58,6 +49,7 @@ class Reconstruction:
         counts_K = np.bincount(codes_MFhw.reshape(-1), minlength=tokenizer.spec.codebook_size)
         p_K = counts_K[counts_K > 0] / counts_K.sum()
         yield "psnr_db", psnr(clips_MFHWC, decoded_MFHWC)
+        yield "ssim", ssim(clips_MFHWC, decoded_MFHWC)
         yield "codes_used", float(len(p_K))
         yield "percent_codes_used", 100 * len(p_K) / len(counts_K)
         yield "code_perplexity", float(np.exp(-(p_K * np.log(p_K)).sum()))

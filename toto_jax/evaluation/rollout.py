@@ -11,8 +11,8 @@ import numpy as np
 
 from toto_jax.errors import ConfigError
 from toto_jax.evaluation.context import EvaluationContext
+from toto_jax.evaluation.image_quality import psnr
 from toto_jax.evaluation.pictures import Strip, contact_sheet, side_by_side
-from toto_jax.evaluation.reconstruction import psnr
 from toto_jax.evaluation.results import Animation, Picture, Result
 from toto_jax.generation.rollout import continue_frames
 from toto_jax.generation.sampling import SamplerConfig

@@ -1,0 +1,42 @@
+"""Says what a folder of shards holds, checks every byte of it, and decodes a few clips to look at.
+
+  python -m toto_jax.data.inspect runs/mine/shards/media/train --out=look.png [--tokenizer=runs/mine/tokenizer]
+
+Codes are decoded by the tokenizer that wrote them: --tokenizer, or the run's own where the folder lies in a workdir.
+"""
+
+import pathlib
+
+from absl import flags
+
+from toto_jax.command_line import run_command
+from toto_jax.data.manifest import clip_index, verify
+from toto_jax.errors import ConfigError
+from toto_jax.evaluation.pictures import contact_sheet, write_png
+from toto_jax.evaluation.shard_description import decoded, describe
+
+_OUT = flags.DEFINE_string("out", None, "Contact sheet to write; none is written without it.")
+_TOKENIZER = flags.DEFINE_string("tokenizer", None, "Folder of the tokenizer that wrote the shards.")
+_CLIPS = flags.DEFINE_integer("clips", 6, "Clips on the sheet, spread evenly.", lower_bound=1)
+_SIDE = 96
+
+
+def inspect(words: list[str]) -> None:
+    """Inspects the folder that the command line names."""
+    if len(words) != 1:
+        raise ConfigError("Name one folder of shards, e.g. runs/mine/shards/media/train")
+    folder = pathlib.Path(words[0])
+    manifest = verify(folder)
+    index = clip_index(folder, manifest)
+    print("\n".join(describe(folder, manifest, index)))
+    if _OUT.value:
+        out = pathlib.Path(_OUT.value)
+        tokenizer = pathlib.Path(_TOKENIZER.value) if _TOKENIZER.value else None
+        strips = decoded(folder, manifest, index, _CLIPS.value, tokenizer)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_png(out, contact_sheet(strips, max(1, _SIDE // strips[0].frames_FHWC.shape[1])))
+        print(f"{len(strips)} clips in {out}")
+
+
+if __name__ == "__main__":
+    run_command(inspect)

@@ -1,0 +1,98 @@
+"""A folder of shards as a person reads it: lines about what it holds, and a few clips to look at."""
+
+import collections
+import json
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from toto_jax.data.manifest import ClipRecord, Manifest
+from toto_jax.data.pretokenization import LEDGER
+from toto_jax.data.shard_reader import read_clips
+from toto_jax.errors import ConfigError, DataError
+from toto_jax.evaluation.pictures import Strip
+from toto_jax.tokenizers.loading import SPEC_NAME, load_tokenizer
+
+_FRAMES = 8
+_REASONS = 5
+_CLASSES = 10
+
+
+def describe(folder: pathlib.Path, manifest: Manifest, index: Sequence[ClipRecord]) -> list[str]:
+    """Returns lines about a folder whose bytes are as they were written."""
+    spec, size = manifest.tokenizer, sum(shard.bytes for shard in manifest.shards)
+    kinds = collections.Counter(record.kind for record in index)
+    clips = ", ".join(f"{count:,} of {kind}s" for kind, count in sorted(kinds.items()))
+    numbers = manifest.records * int(np.prod(manifest.shape))
+    what = "pixels" if manifest.dtype == "uint8" else f"codes of {spec.codebook_size:,}"
+    rate = f", {manifest.frames_per_second:.3g} frames a second" if manifest.frames_per_second else ""
+    files = len({name for record in index for name in record.sources})
+    lines = [
+        f"{folder}: {manifest.records:,} clips ({clips}) from {files:,} files",
+        f"  {' x '.join(map(str, manifest.shape))} {what}{rate}; {numbers:,} in all",
+        f"  written by {spec.kind} {spec.content_hash[:12]}; fingerprint {manifest.fingerprint[:12]}",
+        f"  {len(manifest.shards)} shards, {size / 1e6:,.1f} MB, every byte as it was written",
+    ]
+    if manifest.class_names:
+        labels = collections.Counter(record.label for record in index)
+        shown = [f"{name} {labels[number]}" for number, name in enumerate(manifest.class_names[:_CLASSES])]
+        more = ["..."] if len(manifest.class_names) > _CLASSES else []
+        lines.append(f"  {len(manifest.class_names)} classes: {', '.join(shown + more)}")
+    return lines + rejected(folder / LEDGER, manifest.rejected)
+
+
+def rejected(ledger: pathlib.Path, count: int) -> list[str]:
+    """Returns lines about the inputs that were passed over, the first few with their reasons."""
+    if not count or not ledger.is_file():
+        return [f"  {count} inputs were rejected"]
+    entries = [json.loads(line) for line in ledger.read_text().splitlines()[:_REASONS]]
+    more = [f"    and {count - _REASONS} more in {ledger}"] if count > _REASONS else []
+    shown = [f"    {entry['source']}: {entry['reason']}" for entry in entries]
+    return [f"  {count} inputs were rejected:", *shown, *more]
+
+
+def decoded(
+    folder: pathlib.Path,
+    manifest: Manifest,
+    index: Sequence[ClipRecord],
+    clips: int,
+    tokenizer: pathlib.Path | None,
+) -> list[Strip]:
+    """Returns a few clips as pixels, each under its file's name.
+
+    Args:
+      folder: of the shards.
+      manifest: as read.
+      index: a line for each clip.
+      clips: how many at most, spread evenly.
+      tokenizer: folder of the one that wrote them; None for that of the workdir that the shards lie in.
+
+    Raises:
+      ConfigError: if the tokenizer isn't found.
+      DataError: if it is another than the one that wrote the codes, or there is no clip.
+    """
+    if not manifest.records:
+        raise DataError(f"{folder} holds no clips")
+    numbers = np.unique(np.linspace(0, manifest.records - 1, min(clips, manifest.records)).astype(int))
+    pixels = read_clips(folder, manifest, numbers)
+    if manifest.dtype != "uint8":
+        path = tokenizer or _tokenizer_beside(folder)
+        loaded, wrote = load_tokenizer(path), manifest.tokenizer.content_hash
+        if loaded.spec.content_hash != wrote:
+            raise DataError(
+                f"The tokenizer in {path} ({loaded.spec.content_hash[:12]}) is not the one that wrote {folder} "
+                f"({wrote[:12]}); give that one as --tokenizer"
+            )
+        pixels = loaded.decode(pixels)
+    frames = np.linspace(0, pixels.shape[1] - 1, min(_FRAMES, pixels.shape[1])).astype(int)
+    names = [pathlib.PurePath(index[number].source).name[:32] for number in numbers]
+    return [Strip(name, clip[frames]) for name, clip in zip(names, pixels, strict=True)]
+
+
+def _tokenizer_beside(folder: pathlib.Path) -> pathlib.Path:
+    """Returns the tokenizer of the workdir that the folder lies in: <workdir>/shards/<source>/<split>."""
+    for parent in folder.resolve().parents:
+        if (parent / "tokenizer" / SPEC_NAME).is_file():
+            return parent / "tokenizer"
+    raise ConfigError(f"No tokenizer lies beside {folder}; name its folder with --tokenizer=...")
