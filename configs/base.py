@@ -5,6 +5,13 @@
 Shards: <shards>/{imagenet,ego4d,kinetics600,howto100m}/{train,validation}, each written by
 toto_jax.pretokenize with one 8,192-code dVAE at 128 pixels. One million steps of 1M tokens. The paper's final
 training loss is 3.58 nats per code (Figure 2). Not run by us at this size: no hours are claimed.
+
+Layouts near the top of `python -m toto_jax.dryrun --config=configs/base.py --topology=... --search`, with room left;
+TPU steps compiled, H100 by arithmetic, nothing measured. MFU is bounded by data sheets, with no overlap and with all:
+
+  v5e-256 (v5e:16x16)  as it is                     3.6 GiB a chip, MFU 38 to 76%
+  v5p-128 (v5p:4x4x4)  as it is                    14.9 GiB a chip, MFU 51 to 76%
+  8 x H100 (h100:8)    --config.model.remat=minimal  41.7 GiB a chip, MFU 50% and above
 """
 
 from ml_collections import ConfigDict

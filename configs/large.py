@@ -4,6 +4,14 @@
 
 Data as in configs/base.py. The paper's final training loss is 3.47 nats per code (Figure 2). Not run by us at
 this size.
+
+Layouts near the top of `python -m toto_jax.dryrun --config=configs/large.py --topology=... --search`, with room left;
+TPU steps compiled, H100 by arithmetic, nothing measured. MFU is bounded by data sheets, with no overlap and with all:
+
+  v5e-256 (v5e:16x16)  as it is                     6.4 GiB a chip, MFU 41 to 79%
+  v5p-128 (v5p:4x4x4)  as it is                    25.9 GiB a chip, MFU 56 to 79%
+  8 x H100 (h100:8)    --config.model.remat=minimal --config.train.microbatches=2
+                                                   35.2 GiB a chip, MFU 55% and above
 """
 
 from ml_collections import ConfigDict
