@@ -88,6 +88,26 @@ def test_the_1b_config_is_killed_on_eight_devices_and_goes_on_on_four(
     assert all(np.isfinite(losses))
 
 
+def test_a_toto_learns_from_codes_of_two_vocabularies(tmp_path: pathlib.Path) -> None:
+    """VQGAN's network with signs for codes, two at a position: from media to a continuation, by the same command."""
+    run(
+        "main", *TINY, f"--workdir={tmp_path}", "--config.tokenizer.kind=vqgan", "--config.tokenizer.width=32",
+        "--config.tokenizer.multipliers=(1, 1, 1)", "--config.tokenizer.attention=()", "--config.tokenizer.latent=16",
+        "--config.tokenizer.quantizer=lfq", "--config.tokenizer.code_width=8",
+        "--config.tokenizer.codes_per_position=2", "--config.tokenizer.training.vqgan.adversarial_start=2",
+        "--config.tokenizer.training.vqgan.discriminator_start=1",
+        "--config.tokenizer.training.vqgan.discriminator_layers=1", "--config.model.layers=1",
+    )  # fmt: skip
+    toto = toto_jax.from_pretrained(tmp_path)
+    assert (toto.tokenizer.spec.kind, toto.tokenizer.spec.vocabularies) == ("vqgan", (16, 16))
+    assert (toto.geometry.height, toto.geometry.width) == (4, 8)
+    video = np.random.default_rng(0).integers(0, 256, (1, 4, 16, 16, 3)).astype(np.uint8)
+    assert toto.continue_video(video[:, :2], frames=2).shape == (1, 2, 16, 16, 3)
+    logged = set().union(*read_metrics(tmp_path / "tokenizer_run"))
+    assert {"commitment", "entropy", "diversity", "discriminator", "adaptive_weight"} <= logged
+    assert "reconstruct" in (tmp_path / "report.html").read_text()
+
+
 def test_evaluate_gives_the_runs_own_numbers(finished: pathlib.Path) -> None:
     path = finished / "results" / "validation_loss" / "12.json"
     before = json.loads(path.read_text())["scalars"]

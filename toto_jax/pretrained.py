@@ -106,7 +106,7 @@ class Toto:
             self.geometry,
             sampler,
             jax.random.key(seed),
-            codebook_size=self.tokenizer.spec.codebook_size,
+            vocabularies=self.tokenizer.spec.vocabularies,
         )
         return self.tokenizer.decode(new_BFhw)
 

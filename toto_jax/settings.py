@@ -95,7 +95,7 @@ class Settings:
                 f"{max(self.clips.size // side, 1) * side} would be"
             )
         grid = self.clips.size // side
-        codes = self.tokenizer.codes_per_position
+        codes = 1 if self.tokenizer.kind == "pixels" else len(self.tokenizer.network.vocabularies)
         return ClipGeometry(frames=self.clips.frames, height=grid, width=grid * codes)
 
 

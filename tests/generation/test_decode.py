@@ -43,10 +43,10 @@ def without_cache(decoder: Llama, prompt_BT: jax.Array, new_tokens: int, low: in
     return ids_BT[:, length:]
 
 
-@pytest.mark.parametrize(("length", "allowed"), [(7, (4, 20)), (1, None)])
-def test_equals_decoding_without_a_cache(length: int, allowed: tuple[int, int] | None) -> None:
+@pytest.mark.parametrize(("length", "allowed"), [(7, ((4, 20),)), (1, ())])
+def test_equals_decoding_without_a_cache(length: int, allowed: tuple[tuple[int, int], ...]) -> None:
     got = generate(DECODER, params(), prompt(length), 9, GREEDY, KEY, allowed)
-    want = without_cache(DECODER, prompt(length), 9, *(allowed or (0, 24)))
+    want = without_cache(DECODER, prompt(length), 9, *(allowed or ((0, 24),))[0])
     np.testing.assert_array_equal(got, want)
     assert len(set(want.ravel().tolist())) > 3
 
@@ -55,7 +55,7 @@ def test_only_allowed_ids_are_drawn_and_the_key_decides() -> None:
     sampler = SamplerConfig(5.0, 0, 1.0)
     first, again, other, free = (
         np.asarray(generate(DECODER, params(), prompt(4), 30, sampler, jax.random.key(seed), allowed))
-        for seed, allowed in [(0, (4, 9)), (0, (4, 9)), (1, (4, 9)), (0, None)]
+        for seed, allowed in [(0, ((4, 9),)), (0, ((4, 9),)), (1, ((4, 9),)), (0, ())]
     )
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
@@ -98,3 +98,18 @@ def test_nothing_to_read_or_to_write() -> None:
         generate(DECODER, params(), jnp.zeros((2, 0), jnp.int32), 3, GREEDY, KEY)
     with pytest.raises(ValueError, match="got 2 and 0"):
         generate(DECODER, params(), prompt(2), 0, GREEDY, KEY)
+
+
+@pytest.mark.parametrize("sampler", [GREEDY, SamplerConfig(5.0, 3, 0.9)])
+def test_ranges_take_turns(sampler: SamplerConfig) -> None:
+    """Steps 0, 2, ... draw of 4..8, the others of 9..19, each the likeliest there if the sampler is greedy."""
+    ranges = ((4, 9), (9, 20))
+    drawn = np.asarray(generate(DECODER, params(), prompt(4), 12, sampler, KEY, ranges))
+    assert ((drawn[:, ::2] >= 4) & (drawn[:, ::2] < 9)).all()
+    assert ((drawn[:, 1::2] >= 9) & (drawn[:, 1::2] < 20)).all()
+    if sampler is GREEDY:
+        ids = np.concatenate([prompt(4), drawn], axis=1)
+        logits = np.asarray(DECODER.apply(params(), ids).logits_BTV)
+        for step in range(12):
+            low, high = ranges[step % 2]
+            np.testing.assert_array_equal(drawn[:, step], low + logits[:, 3 + step, low:high].argmax(-1))

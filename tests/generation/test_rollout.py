@@ -38,7 +38,7 @@ def prompt(frames: int) -> np.ndarray:
 
 def roll(codes_BFhw: np.ndarray, frames: int, sampler: SamplerConfig = GREEDY, **options: Any) -> np.ndarray:
     return continue_frames(
-        DECODER, params(), codes_BFhw, frames, GEOMETRY, sampler, KEY, codebook_size=CODES, **options
+        DECODER, params(), codes_BFhw, frames, GEOMETRY, sampler, KEY, vocabularies=(CODES,), **options
     )
 
 

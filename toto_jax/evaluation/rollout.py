@@ -68,7 +68,7 @@ class Rollout:
             context.geometry,
             self._sampler,
             jax.random.key(context.seed),
-            codebook_size=context.codebook_size,
+            vocabularies=tokenizer.spec.vocabularies,
         )
         dream_BFhw = np.concatenate([prompt_BFhw, np.asarray(new_BFhw)], axis=1)
         truth, dream = tokenizer.decode(truth_BFhw), tokenizer.decode(dream_BFhw)

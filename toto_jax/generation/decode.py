@@ -1,12 +1,13 @@
 """Sampling of sequences, token by token, with a cache of keys and values.
 
-Shapes: B sequences, T prompt tokens, V vocabulary.
+Shapes: B sequences, T prompt tokens, V vocabulary, R ids of a range.
 """
 
 import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from toto_jax.generation.sampling import SamplerConfig, sample
 from toto_jax.models.decoder import Decoder
@@ -22,7 +23,7 @@ def generate(
     new_tokens: int,
     sampler: SamplerConfig,
     key: jax.Array,
-    allowed: tuple[int, int] | None = None,
+    allowed: tuple[tuple[int, int], ...] = (),
 ) -> jax.Array:
     """Continues prompts, all in one program.
 
@@ -36,7 +37,7 @@ def generate(
       new_tokens: how many to draw, at least one.
       sampler: how.
       key: a random key.
-      allowed: ids low..high-1 may be drawn; None for all of the vocabulary.
+      allowed: ranges (low, high), in turn from step to step: ids low..high-1 may be drawn; none for all ids.
 
     Returns:
       ids_B(new_tokens), int32.
@@ -52,11 +53,28 @@ def generate(
     def step(carry: tuple[jax.Array, Cache], index: jax.Array) -> tuple[tuple[jax.Array, Cache], jax.Array]:
         last_B, cache = carry
         output = decoder.apply(params, last_B[:, None], cache=cache)
-        next_B = sample(jax.random.fold_in(key, index), output.logits_BTV[:, 0], sampler, allowed)
+        next_B = _draw(jax.random.fold_in(key, index), index, output.logits_BTV[:, 0], sampler, allowed)
         return (next_B, output.cache), next_B
 
     first = (prompt_BT[:, -1].astype(jnp.int32), cache)
     return jax.lax.scan(step, first, jnp.arange(new_tokens))[1].T
+
+
+def _draw(
+    key: jax.Array,
+    index: jax.Array,
+    logits_BV: jax.Array,
+    sampler: SamplerConfig,
+    allowed: tuple[tuple[int, int], ...],
+) -> jax.Array:
+    """Returns ids_B of step `index`, from the range whose turn it is."""
+    if len(allowed) <= 1:
+        return sample(key, logits_BV, sampler, *allowed)
+    lows, highs = np.array(allowed).T
+    low, high, turn = int(lows.min()), int(highs.max()), index % len(allowed)
+    ids_R = jnp.arange(low, high)
+    inside_R = (ids_R >= jnp.asarray(lows)[turn]) & (ids_R < jnp.asarray(highs)[turn])
+    return sample(key, jnp.where(inside_R, logits_BV[:, low:high], -jnp.inf), sampler) + low
 
 
 def _compute_copy(decoder: Decoder, params: Params, dtype: jnp.dtype) -> Params:

@@ -24,7 +24,7 @@ def continue_frames(
     sampler: SamplerConfig,
     key: jax.Array,
     *,
-    codebook_size: int,
+    vocabularies: tuple[int, ...],
     stride: int = 1,
 ) -> np.ndarray:
     """Continues clips by whole frames (the paper prompts with 16 and rolls out to 64).
@@ -43,7 +43,8 @@ def continue_frames(
       geometry: of the clips that the decoder was trained on.
       sampler: how codes are drawn.
       key: a random key.
-      codebook_size: only codes below it are drawn, never special tokens or the vocabulary's padding.
+      vocabularies: of the codes that stand side by side at a position (`TokenizerSpec.vocabularies`), mostly one. Only
+        their codes are drawn, each in its place, never special tokens or the vocabulary's padding.
       stride: new frames to one window. 1 sees the most context; more reads less of it again.
 
     Returns:
@@ -54,7 +55,7 @@ def continue_frames(
       DataError: if the prompt's grid is not the geometry's or a code is not in the codebook.
     """
     codes_BFhw = np.asarray(codes_BFhw)
-    _check_prompt(codes_BFhw, geometry, codebook_size)
+    _check_prompt(codes_BFhw, geometry, sum(vocabularies))
     if frames < 1:
         raise ConfigError(f"frames must be 1 or more new ones, got {frames}")
     if not 1 <= stride < geometry.frames:
@@ -62,7 +63,8 @@ def continue_frames(
             f"A window of {geometry.frames} frame(s) can't move on by stride={stride}: "
             "at least one frame must be kept and one drawn"
         )
-    allowed = (FIRST_CODE, FIRST_CODE + codebook_size)
+    ends = [FIRST_CODE + sum(vocabularies[: part + 1]) for part in range(len(vocabularies))]
+    allowed = tuple((end - size, end) for end, size in zip(ends, vocabularies, strict=True))
     video_BFhw = codes_BFhw.astype(np.int32)
     wanted = video_BFhw.shape[1] + frames
     while (have := video_BFhw.shape[1]) < wanted:
