@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from tests.processes import end, run, start
-from toto_jax.analysis.ngram_counts import count_ngrams, plot
-from toto_jax.analysis.ngrams import read_frames
+from toto_jax.analysis.ngram_counts import count_ngrams, plot, read_frames
 from toto_jax.errors import ConfigError, DataError
 
 

@@ -4,11 +4,15 @@ Shapes: M frames, N codes of a frame, n length of an n-gram, U distinct n-grams,
 """
 
 import dataclasses
+import pathlib
 from collections.abc import Mapping
 
 import numpy as np
 
 from toto_jax.analysis.plots import line_plot
+from toto_jax.data.manifest import read_manifest
+from toto_jax.data.shard_reader import read_clips
+from toto_jax.errors import DataError
 
 _POINTS = 400
 
@@ -74,3 +78,35 @@ def plot(counts: Mapping[str, NgramCounts], length: int) -> bytes:
     return line_plot(
         ranks, series, f"rank of the {length}-gram", "times seen", log_x=True, log_y=True, file_format="png"
     )
+
+
+def read_frames(folder: pathlib.Path, clips: int) -> tuple[np.ndarray, int]:
+    """Returns (codes_MN, codebook size) of at most `clips` clips of a folder, spread evenly.
+
+    Raises:
+      DataError: if its shards hold pixels, or nothing.
+    """
+    manifest = read_manifest(folder)
+    if manifest.dtype != "uint16" or not manifest.records:
+        raise DataError(
+            f"{folder} holds {manifest.records} clips of {manifest.tokenizer.kind}; n-grams are of codes"
+        )
+    numbers = np.unique(np.linspace(0, manifest.records - 1, min(clips, manifest.records)).astype(np.int64))
+    codes = read_clips(folder, manifest, numbers)
+    return codes.reshape(-1, int(np.prod(codes.shape[2:]))), manifest.tokenizer.codebook_size
+
+
+def as_text(table: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
+    """Returns the table as a person reads it."""
+    lines = []
+    for name, lengths in table.items():
+        lines.append(name)
+        lines.append(
+            f"  {'n':>2}{'total':>13}{'distinct':>12}{'coverage':>10}{'seen once':>11}{'perplexity':>13}"
+        )
+        for length, row in lengths.items():
+            lines.append(
+                f"  {length:>2}{row['total']:>13,}{row['distinct']:>12,}{row['coverage']:>10.1%}"
+                f"{row['seen_once']:>11.1%}{row['perplexity']:>13,.1f}"
+            )
+    return "\n".join(lines)

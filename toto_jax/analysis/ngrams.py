@@ -9,36 +9,16 @@ Neighbours are consecutive codes of one frame in raster order.
 
 import json
 import pathlib
-from collections.abc import Mapping
 
-import numpy as np
 from absl import flags
 
-from toto_jax.analysis.ngram_counts import count_ngrams, plot
+from toto_jax.analysis.ngram_counts import as_text, count_ngrams, plot, read_frames
 from toto_jax.command_line import run_command
-from toto_jax.data.manifest import read_manifest
-from toto_jax.data.shard_reader import read_clips
-from toto_jax.errors import ConfigError, DataError
+from toto_jax.errors import ConfigError
 
 LENGTHS = (1, 2, 3)
 _OUT = flags.DEFINE_string("out", None, "Folder to write.", required=True)
 _CLIPS = flags.DEFINE_integer("clips", 10_000, "Clips read of each folder, spread evenly.", lower_bound=1)
-
-
-def read_frames(folder: pathlib.Path, clips: int) -> tuple[np.ndarray, int]:
-    """Returns (codes_MN, codebook size) of at most `clips` clips of a folder, spread evenly.
-
-    Raises:
-      DataError: if its shards hold pixels, or nothing.
-    """
-    manifest = read_manifest(folder)
-    if manifest.dtype != "uint16" or not manifest.records:
-        raise DataError(
-            f"{folder} holds {manifest.records} clips of {manifest.tokenizer.kind}; n-grams are of codes"
-        )
-    numbers = np.unique(np.linspace(0, manifest.records - 1, min(clips, manifest.records)).astype(np.int64))
-    codes = read_clips(folder, manifest, numbers)
-    return codes.reshape(-1, int(np.prod(codes.shape[2:]))), manifest.tokenizer.codebook_size
 
 
 def ngrams(words: list[str]) -> None:
@@ -57,22 +37,6 @@ def ngrams(words: list[str]) -> None:
     (out / "ngrams.json").write_text(json.dumps(table, indent=2) + "\n")
     print(as_text(table))
     print(f"\nPlots and ngrams.json in {out}")
-
-
-def as_text(table: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
-    """Returns the table as a person reads it."""
-    lines = []
-    for name, lengths in table.items():
-        lines.append(name)
-        lines.append(
-            f"  {'n':>2}{'total':>13}{'distinct':>12}{'coverage':>10}{'seen once':>11}{'perplexity':>13}"
-        )
-        for length, row in lengths.items():
-            lines.append(
-                f"  {length:>2}{row['total']:>13,}{row['distinct']:>12,}{row['coverage']:>10.1%}"
-                f"{row['seen_once']:>11.1%}{row['perplexity']:>13,.1f}"
-            )
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":
