@@ -63,6 +63,13 @@ def test_every_variant_of_vqgan_builds(variant: str, tmp_path: pathlib.Path) -> 
     assert (experiment.settings.geometry.height, experiment.settings.geometry.width) == (16, 16)
 
 
+def test_running_means_of_codes_want_whole_batches(tmp_path: pathlib.Path) -> None:
+    config = vqgan.get_config("directions")
+    config.train.microbatches = 2
+    with pytest.raises(ConfigError, match="microbatches=2 takes it in parts"):
+        build(config, tmp_path, jax.devices()[:1])
+
+
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: str(path.relative_to(ROOT / "configs")))
 def test_a_config_has_the_keys_of_the_default_and_no_others(path: pathlib.Path) -> None:
     assert keys(load(path)) == keys(load(ROOT / "configs" / "default.py"))

@@ -54,7 +54,7 @@ def dvae() -> Task:
 def vqgan() -> Task:
     """With all that it can have: a discriminator that counts at once, running means, codes that start anew."""
     loss = VQGANTaskConfig(
-        commitment_weight=1.0, codebook_weight=0.0, codebook="averaged", codebook_decay=0.5, restart_below=0.1,
+        commitment_weight=1.0, codebook_weight=0.0, codebook="averaged", codebook_decay=0.5, restart_below=0.6,
         entropy_weight=0.0, diversity_weight=0.0, entropy_temperature=1.0, adversarial_weight=0.5, adversarial_start=0,
         discriminator_start=0, discriminator_width=8, discriminator_layers=1, flip=True,
     )  # fmt: skip

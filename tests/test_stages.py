@@ -6,7 +6,8 @@ from ml_collections import ConfigDict
 from configs import quickstart
 from toto_jax.errors import ConfigError, DataError
 from toto_jax.settings import parse
-from toto_jax.stages import FREE_KEYS, claim_workdir, prepare
+from toto_jax.stages import FREE_KEYS, check_tokenizer, claim_workdir, prepare
+from toto_jax.tokenizers.base import TokenizerSpec
 
 
 @pytest.fixture
@@ -48,3 +49,15 @@ def test_what_is_missing_is_said_with_what_would_work(config: ConfigDict, tmp_pa
     with pytest.raises(ConfigError, match="no tokenizer in .*config.tokenizer.path"):
         prepare(parse(config), tmp_path, print)
     assert not any(tmp_path.iterdir())
+
+
+def test_a_saved_tokenizer_of_other_codes_is_refused_before_shards_are_written(config: ConfigDict) -> None:
+    settings = parse(config)
+    codes, down = settings.tokenizer.codebook_size, 2**settings.tokenizer.halvings
+    check_tokenizer(settings, TokenizerSpec("dvae", codes, down, {}, "a"))
+    for other in (
+        TokenizerSpec("vqgan", 1024, down, {"width": 32, "codebook_size": 1024}, "a"),
+        TokenizerSpec("vqgan", codes, 2 * down, {"width": 32, "codebook_size": 1024}, "a"),
+    ):
+        with pytest.raises(ConfigError, match="--config.tokenizer.kind='vqgan' --config.tokenizer.width=32"):
+            check_tokenizer(settings, other)

@@ -13,7 +13,7 @@ import jax
 import ml_collections
 from jax.sharding import Mesh
 
-from toto_jax.errors import CheckpointError, DataError
+from toto_jax.errors import CheckpointError, ConfigError, DataError
 from toto_jax.evaluation.context import EvaluationContext, Split
 from toto_jax.evaluation.record import write_results
 from toto_jax.evaluation.registry import build_evaluator, check_evaluator, run_evaluator
@@ -55,6 +55,11 @@ def _build_tokenizer_task(settings: Settings) -> TokenizerTask:
     network, frames, size = settings.tokenizer.network, settings.clips.frames, settings.clips.size
     if isinstance(network, DVAE):
         return DVAETask(network, settings.dvae, frames, size)
+    if settings.vqgan.codebook == "averaged" and settings.train.microbatches > 1:
+        raise ConfigError(
+            f"config.vqgan.codebook='averaged' keeps means of one whole batch, and config.train.microbatches="
+            f"{settings.train.microbatches} takes it in parts; 1 would do, or codebook='learned'"
+        )
     return VQGANTask(network, settings.vqgan, frames, size)
 
 

@@ -17,6 +17,7 @@ from toto_jax.experiment import Experiment, build
 from toto_jax.settings import Settings, parse
 from toto_jax.sharding.agreement import fetch, is_first, on_first_process
 from toto_jax.sharding.report import sharding_report
+from toto_jax.tokenizers.base import TokenizerSpec
 from toto_jax.tokenizers.loading import SPEC_NAME, load_tokenizer, save_tokenizer
 from toto_jax.training.checkpoint import Checkpoints
 from toto_jax.training.loop import Hook
@@ -133,6 +134,7 @@ def prepare(settings: Settings, workdir: pathlib.Path, log: Log) -> None:
         if not on_first_process((path / SPEC_NAME).exists):
             train_tokenizer(settings, path, workdir / "tokenizer_run", log)
         tokenizer = load_tokenizer(path)
+        check_tokenizer(settings, tokenizer.spec)
     from toto_jax.data.pretokenization import pretokenize
 
     what, why = (
@@ -147,6 +149,19 @@ def prepare(settings: Settings, workdir: pathlib.Path, log: Log) -> None:
         pretokenize(data.media, data.labels, settings.clips, tokenizer, out, settings.seed)
 
     on_first_process(write)
+
+
+def check_tokenizer(settings: Settings, spec: TokenizerSpec) -> None:
+    """Raises ConfigError if a saved tokenizer makes other codes than the model is made for."""
+    wanted, size = settings.geometry, settings.clips.size
+    grid, codes = spec.grid(size, size), settings.tokenizer.codebook_size
+    if (grid, spec.codebook_size) != ((wanted.height, wanted.width), codes):
+        keys = {"kind": spec.kind, **spec.architecture}
+        shown = " ".join(f"--config.tokenizer.{key}={value!r}" for key, value in keys.items())
+        raise ConfigError(
+            f"The saved tokenizer makes {grid[0]} x {grid[1]} codes out of {spec.codebook_size} of {size} pixels, the "
+            f"config is made for {wanted.height} x {wanted.width} out of {codes}. Describe it in the config: {shown}"
+        )
 
 
 def train_tokenizer(settings: Settings, path: pathlib.Path, workdir: pathlib.Path, log: Log) -> None:

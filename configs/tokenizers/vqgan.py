@@ -16,7 +16,8 @@ claimed. Networks, losses and gradients are checked against the published code o
 
 Where this differs: there is no perceptual loss (its network was trained with ImageNet's labels, and its weights are
 somebody else's), which costs sharpness; tokenizer and discriminator learn in one pass from one batch; the batch norm of
-the discriminator sees the whole batch, not that of one device. The publication names no number of steps.
+the discriminator sees the whole batch, not that of one device (with train.microbatches=1). The publication names no
+number of steps.
 """
 
 from ml_collections import ConfigDict

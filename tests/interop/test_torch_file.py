@@ -10,7 +10,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from tests.interop.torch_writer import Call, Global, program, tensor, write_legacy, write_zip
+from tests.interop.torch_writer import Call, Global, Stored, program, tensor, write_legacy, write_zip
 from toto_jax.errors import CheckpointError
 from toto_jax.interop.torch_file import read_torch_file
 
@@ -128,7 +128,7 @@ def test_dicts_that_hold_one_another_without_end_are_refused(tmp_path: pathlib.P
     with zipfile.ZipFile(tmp_path / "file", "w") as archive:
         archive.writestr("archive/data.pkl", body + b".")
         archive.writestr("archive/data/0", ROW.tobytes())
-    with pytest.raises(CheckpointError, match="more than 100,000 tensors"):
+    with pytest.raises(CheckpointError, match="more than 1,000,000 values"):
         read_torch_file(tmp_path / "file")
 
 
@@ -204,3 +204,57 @@ def test_a_file_without_tensors_is_an_error(tmp_path: pathlib.Path) -> None:
     write_zip(tmp_path / "file", {"epoch": 3}, {})
     with pytest.raises(CheckpointError, match="holds no tensors"):
         read_torch_file(tmp_path / "file")
+
+
+BUILD = b"b"
+
+
+@pytest.mark.parametrize(
+    ("made", "state"),
+    [
+        (Global("torch BFloat16Storage"), (3, "<", None, None, None, 64, 1, 0)),
+        (tensor("0", ROW), {"offset": -4096}),
+        (Global("torch._utils _rebuild_tensor_v2"), (None, {"call": 1})),
+        (Global("collections defaultdict"), (None, {"call": 1})),
+    ],
+)
+def test_what_was_made_can_not_be_changed(tmp_path: pathlib.Path, made: Any, state: Any) -> None:
+    """The opcode BUILD writes into objects: a dtype of another size would read memory that isn't the file's."""
+    body = b"\x80\x02}(" + _opcodes("w", made, state) + BUILD + b"u."
+    with zipfile.ZipFile(tmp_path / "file", "w") as archive:
+        archive.writestr("archive/data.pkl", body)
+        archive.writestr("archive/data/0", ROW.tobytes())
+    with pytest.raises(CheckpointError, match="after they were made, which PyTorch never does"):
+        read_torch_file(tmp_path / "file")
+    assert np.dtype(ml_dtypes.bfloat16).itemsize == 2
+
+
+def test_a_storage_can_not_be_changed_either(tmp_path: pathlib.Path) -> None:
+    storage = Stored(("storage", Global("torch FloatStorage"), "0", "cpu", 12))
+    body = b"\x80\x02}(" + _opcodes("w", storage, {"size": 10**9}) + BUILD + b"u."
+    with zipfile.ZipFile(tmp_path / "file", "w") as archive:
+        archive.writestr("archive/data.pkl", body)
+        archive.writestr("archive/data/0", ROW.tobytes())
+    with pytest.raises(CheckpointError, match="changes storages after they were made"):
+        read_torch_file(tmp_path / "file")
+
+
+def test_dicts_without_a_tensor_end_too(tmp_path: pathlib.Path) -> None:
+    """Forty levels that each hold the level below twice, and nothing at the bottom; and three thousand in a row."""
+    body = b"\x80\x02}q\x00"
+    for level in range(40):
+        at = bytes([level])
+        body += b"0}(" + _opcodes("a") + b"h" + at + _opcodes("b") + b"h" + at + b"uq" + bytes([level + 1])
+    deep = b"\x80\x02" + b"".join(b"}" + _opcodes("a") for _ in range(3000)) + b"}" + b"s" * 3000
+    for content, message in ((body, "more than 1,000,000 values"), (deep, "can't be put together")):
+        with zipfile.ZipFile(tmp_path / "file", "w") as archive:
+            archive.writestr("archive/data.pkl", content + b".")
+        with pytest.raises(CheckpointError, match=message):
+            read_torch_file(tmp_path / "file")
+
+
+def test_builtins_under_python_2_s_name_are_known(tmp_path: pathlib.Path) -> None:
+    """Protocol 2, in which torch.save writes, calls them `__builtin__`."""
+    extra = {"callbacks": Call((Global("collections defaultdict"), (Global("__builtin__ list"),)))}
+    write_zip(tmp_path / "file", {**extra, "w": tensor("0", ROW)}, {"0": ROW})
+    assert list(read_torch_file(tmp_path / "file")) == ["w"]

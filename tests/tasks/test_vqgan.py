@@ -178,6 +178,7 @@ def test_a_handful_of_pictures_is_learned_with_many_codes(
         ({}, {"entropy_temperature": 0}, "entropy_temperature must be positive"),
         ({}, {"adversarial_weight": -1}, "adversarial_weight must be 0 or more"),
         ({}, {"codebook_decay": 1.0}, "must be below 1"),
+        ({}, {"discriminator_layers": 3}, "frames of 16 pixels after .*=3; at most 2 would do"),
     ],
 )
 def test_settings_that_can_not_be_say_so(

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from toto_jax.errors import DataError
+from toto_jax.errors import ConfigError, DataError
 from toto_jax.tokenizers.base import TokenizerSpec
 
 FORMAT = 1
@@ -151,7 +151,7 @@ def read_manifest(folder: pathlib.Path) -> Manifest:
         values["tokenizer"] = TokenizerSpec.from_json(values["tokenizer"])
         values["shape"], values["class_names"] = tuple(values["shape"]), tuple(values["class_names"])
         manifest = Manifest(**values)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
         raise DataError(f"{path} is damaged ({error!r}); delete it and {RUN_AGAIN}") from error
     if manifest.fingerprint != fingerprint:
         raise DataError(

@@ -90,7 +90,9 @@ class ShardReader:
 
     def _reader(self, shard: int, path: pathlib.Path) -> Any:
         with self._lock:
-            reader = self._open.pop(shard, None)
+            reader = self._open.get(shard)
+            if reader is not None:
+                self._open.move_to_end(shard)
         if reader is None:
             module = require("array_record.python.array_record_module", "train")
             # Records are asked for one by one, all over the file: reading ahead would be for nothing.

@@ -44,7 +44,10 @@ def _codes_of_a_clip(run: RunFiles) -> int | None:
     frames, size, halvings = (
         run.setting(key) for key in ("clips.frames", "clips.size", "tokenizer.halvings")
     )
-    return frames * (size // 2**halvings) ** 2 if frames and size and halvings else None
+    if not (frames and size and halvings):
+        return None
+    several = run.setting("tokenizer.kind") == "vqgan" and run.setting("tokenizer.codes_per_position")
+    return frames * (size // 2**halvings) ** 2 * (several or 1)
 
 
 def _facts(run: RunFiles) -> Iterator[str]:

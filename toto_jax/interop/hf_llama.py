@@ -173,9 +173,7 @@ def _rotation(settings: Mapping[str, Any]) -> Mapping[str, Any]:
 def _check(settings: Mapping[str, Any]) -> None:
     """Raises CheckpointError for what our decoder doesn't have."""
     if settings.get("model_type") != "llama":
-        raise CheckpointError(
-            f"config.json is of a {settings.get('model_type')!r}, and hf-llama reads 'llama'"
-        )
+        raise CheckpointError(f"config.json is of a {settings.get('model_type')!r}, and only 'llama' is read")
     kind = _rotation(settings).get("rope_type", _rotation(settings).get("type", "default"))
     foreign = {
         "attention_bias": settings.get("attention_bias"),

@@ -19,8 +19,8 @@ _LEGACY_MAGIC, _LEGACY_VERSION = 0x1950A86A20F9469CFC6C, 1001
 _ZIP_START = b"PK\x03\x04"
 # What `zipfile` says of bytes that are no zip any more: it checks little before it trusts a field.
 _ZIP_ERRORS = (zipfile.BadZipFile, EOFError, OSError, RuntimeError, ValueError, OverflowError, struct.error)
-# Names, not numbers: dicts that hold one another many times over could name the same tensor without end.
-_MOST_TENSORS = 100_000
+# Dicts that hold one another many times over could name the same value without end.
+_MOST_VALUES = 1_000_000
 
 
 def read_torch_file(path: str | pathlib.Path) -> dict[str, np.ndarray]:
@@ -144,12 +144,10 @@ def _read_legacy(file: BinaryIO) -> Any:
 
 
 def _now(found: Any) -> dict[str, np.ndarray]:
-    named = list(itertools.islice(_tensors(found, "", set()), _MOST_TENSORS + 1))
-    if len(named) > _MOST_TENSORS:
-        raise CheckpointError(
-            f"it names more than {_MOST_TENSORS:,} tensors: made to exhaust whoever reads it"
-        )
-    return {name: tensor.array() for name, tensor in named}
+    try:
+        return {name: tensor.array() for name, tensor in _tensors(found, "", set(), itertools.count())}
+    except (RecursionError, ValueError, TypeError) as error:
+        raise CheckpointError(f"its tensors can't be put together ({error}): it is damaged") from error
 
 
 def _arrays(found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -158,8 +156,10 @@ def _arrays(found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return found
 
 
-def _tensors(value: Any, name: str, above: set[int]) -> Iterator[tuple[str, Tensor]]:
+def _tensors(value: Any, name: str, above: set[int], visited: Iterator[int]) -> Iterator[tuple[str, Tensor]]:
     """Yields (dotted name, tensor) of dicts and modules, parameters before buffers before children."""
+    if next(visited) > _MOST_VALUES:
+        raise CheckpointError(f"it names more than {_MOST_VALUES:,} values: made to exhaust whoever reads it")
     if isinstance(value, Tensor):
         yield name, value
         return
@@ -167,14 +167,15 @@ def _tensors(value: Any, name: str, above: set[int]) -> Iterator[tuple[str, Tens
         return
     inner = above | {id(value)}
     for part, child in _children(value):
-        yield from _tensors(child, f"{name}.{part}" if name else part, inner)
+        yield from _tensors(child, f"{name}.{part}" if name else part, inner, visited)
 
 
 def _children(value: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(value, Mapping):
         yield from ((str(key), child) for key, child in value.items())
     elif isinstance(value, Inert):
+        left_out = value.__dict__.get("_non_persistent_buffers_set") or ()
         for kind in ("_parameters", "_buffers", "_modules"):
             held = value.__dict__.get(kind)
             if isinstance(held, Mapping):
-                yield from ((str(key), child) for key, child in held.items())
+                yield from ((str(key), child) for key, child in held.items() if key not in left_out)

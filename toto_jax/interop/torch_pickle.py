@@ -33,12 +33,21 @@ STORAGES = {
 # Packages whose objects come with published weights (modules, callbacks, settings) and are never needed.
 INERT = (
     "dall_e", "lightning", "lightning_fabric", "lightning_utilities", "numpy", "omegaconf", "pytorch_lightning",
-    "taming", "torch",
+    "taming", "torch", "typing",
 )  # fmt: skip
 
 
+class Sealed:
+    """What a pickle may hold and not change: its opcode BUILD would write past all checks."""
+
+    def __setstate__(self, state: Any) -> None:
+        raise CheckpointError(
+            f"The file changes {type(self).__name__.lower()}s after they were made, which PyTorch never does"
+        )
+
+
 @dataclasses.dataclass(frozen=True)
-class Storage:
+class Storage(Sealed):
     """Numbers in a file, in a row.
 
     Attributes:
@@ -53,7 +62,7 @@ class Storage:
 
 
 @dataclasses.dataclass(frozen=True)
-class Tensor:
+class Tensor(Sealed):
     """A view of a storage; strides and offset are in numbers, not bytes."""
 
     storage: Storage
@@ -91,6 +100,23 @@ class Tensor:
             writeable=False,
         )
         return np.ascontiguousarray(view).reshape(self.shape)
+
+
+@dataclasses.dataclass(frozen=True)
+class Function(Sealed):
+    """One of the few that a pickle may call."""
+
+    call: Callable[..., Any]
+
+    def __call__(self, *args: Any) -> Any:
+        return self.call(*args)
+
+
+@dataclasses.dataclass(frozen=True)
+class StorageType(Sealed):
+    """torch's name of the numbers in a storage."""
+
+    name: str
 
 
 class Inert:
@@ -134,18 +160,21 @@ def _parameter(data: Any, *_: Any) -> Any:
 # What a pickle may call.
 _CALLABLE: dict[tuple[str, str], Any] = {
     ("collections", "OrderedDict"): collections.OrderedDict,
-    ("collections", "defaultdict"): lambda *_: {},
-    ("torch._utils", "_rebuild_tensor"): _tensor,
-    ("torch._utils", "_rebuild_tensor_v2"): _tensor,
-    ("torch._utils", "_rebuild_parameter"): _parameter,
-    ("torch._utils", "_rebuild_parameter_with_state"): _parameter,
+    ("collections", "defaultdict"): Function(lambda *_: {}),
+    ("torch._utils", "_rebuild_tensor"): Function(_tensor),
+    ("torch._utils", "_rebuild_tensor_v2"): Function(_tensor),
+    ("torch._utils", "_rebuild_parameter"): Function(_parameter),
+    ("torch._utils", "_rebuild_parameter_with_state"): Function(_parameter),
     ("torch", "Size"): tuple,
-    ("builtins", "set"): set,
-    ("builtins", "dict"): dict,
-    ("builtins", "list"): list,
-    ("builtins", "int"): int,
-    ("builtins", "float"): float,
-    ("__builtin__", "set"): set,
+    # Bytes as protocol 2 writes them, of numbers that are no tensors.
+    ("_codecs", "encode"): Function(lambda *_: b""),
+    # Python 2's name of the builtins is what protocol 2 writes.
+    **{
+        (module, kind.__name__): kind
+        for module in ("builtins", "__builtin__")
+        for kind in (set, frozenset, dict, list, tuple, int, float, bool, str)
+    },
+    ("__builtin__", "long"): int,
 }
 
 
@@ -166,7 +195,7 @@ class Unpickler(pickle.Unpickler):
         if known is not None:
             return known
         if module in ("torch", "torch.storage") and name in STORAGES:
-            return STORAGES[name]
+            return StorageType(name)
         if module.split(".")[0] in INERT and not name.startswith("__"):
             return type(name.rpartition(".")[2], (Inert,), {"__module__": module})
         raise CheckpointError(
@@ -179,10 +208,17 @@ class Unpickler(pickle.Unpickler):
         if isinstance(pid, tuple) and len(pid) >= 3 and pid[0] == "module":
             return pid[1]
         if not (
-            isinstance(pid, tuple) and len(pid) >= 5 and pid[0] == "storage" and isinstance(pid[1], np.dtype)
+            isinstance(pid, tuple)
+            and len(pid) >= 5
+            and pid[0] == "storage"
+            and isinstance(pid[1], StorageType)
         ):
             raise CheckpointError(f"The file has a reference that PyTorch doesn't write: {str(pid)[:100]}")
-        return self._storage(pid[1], str(pid[2]), int(pid[4]))
+        if any(part is not None for part in pid[5:]):
+            raise CheckpointError(
+                "The file has views of storages, as PyTorch wrote them before 0.4: not read"
+            )
+        return self._storage(STORAGES[pid[1].name], str(pid[2]), int(pid[4]))
 
 
 def load(file: BinaryIO, storage: Callable[[np.dtype, str, int], Storage]) -> Any:

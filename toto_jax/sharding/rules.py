@@ -35,7 +35,7 @@ RULES: Mapping[str, MeshAxes] = {
     "channels_in": ("fsdp",),
     "channels_out": ("tensor",),
     "codes": (),
-    "running_codes": (),  # see training.optimizer.assigned
+    "running_codes": (),  # see training.optimizer.assign
     "bias": (),
     "classes": (),
 }

@@ -24,6 +24,8 @@ from toto_jax.training.task import Batch, Metrics
 from toto_jax.tree import Params
 
 _CODEBOOKS = ("learned", "averaged")
+# Two convolutions of 4 x 4 follow those that halve, and take one position each.
+_LEAST_PATCHES = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,6 +110,12 @@ class VQGANTask:
             raise ConfigError(
                 f"config.vqgan.codebook='averaged' needs a codebook, and quantizer={network.config.quantizer!r} has "
                 "none; 'learned' leaves it alone"
+            )
+        if config.adversarial_weight and size // 2**config.discriminator_layers < _LEAST_PATCHES:
+            fitting = max((n for n in range(size.bit_length()) if size // 2**n >= _LEAST_PATCHES), default=0)
+            raise ConfigError(
+                f"Nothing is left of frames of {size} pixels after config.vqgan.discriminator_layers="
+                f"{config.discriminator_layers}; at most {fitting} would do, or config.vqgan.adversarial_weight=0"
             )
         if config.restart_below and not self._averaged:
             raise ConfigError("config.vqgan.restart_below needs config.vqgan.codebook='averaged'")

@@ -26,7 +26,6 @@ class TokenizerSpec:
       content_hash: of settings and weights; equal hashes give equal codes. Shards carry it.
       vocabularies: of the codes that stand side by side at a position, which together make codebook_size; the second's
         codes begin where the first's end. Most tokenizers have one.
-      temporal_stride: frames to a row of positions.
       pixel_range: what the network makes of black and white; callers give uint8.
       licence: of the weights, where they were imported.
     """
@@ -37,7 +36,6 @@ class TokenizerSpec:
     architecture: dict[str, Any]
     content_hash: str
     vocabularies: tuple[int, ...] = ()
-    temporal_stride: int = 1
     pixel_range: tuple[float, float] = (0.0, 255.0)
     licence: str = ""
 

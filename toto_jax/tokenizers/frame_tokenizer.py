@@ -97,6 +97,10 @@ class FrameTokenizer:
 
     def _check_codes(self, codes_BFhw: np.ndarray) -> None:
         sizes = np.array(self.spec.vocabularies)
+        if codes_BFhw.ndim != 4 or codes_BFhw.shape[-1] % len(sizes):
+            raise DataError(
+                f"Give codes of shape (B, F, rows, columns), {len(sizes)} to a position, got {codes_BFhw.shape}"
+            )
         part_w = np.arange(codes_BFhw.shape[-1]) % len(sizes)
         first_w = (np.cumsum(sizes) - sizes)[part_w]
         if ((codes_BFhw < first_w) | (codes_BFhw >= first_w + sizes[part_w])).any():

@@ -24,7 +24,7 @@ from toto_jax.tokenizers.convolutions import flat_uniform
 
 QUANTIZERS = ("vq", "fsq", "lfq", "bsq")
 _BINARY = ("lfq", "bsq")
-# Keeps tanh off the outermost rounding boundary (2309.15505, appendix A.1).
+# Keeps the shift of two levels finite; the sign is that of the published code.
 _FSQ_MARGIN = 1e-3
 
 
@@ -94,7 +94,7 @@ class Quantized(NamedTuple):
     """What becomes of encoded vectors.
 
     Attributes:
-      codes: int32, codes_Nhw.
+      codes_Nhw: int32.
       vectors_NhwE: what the decoder gets; its gradient goes on to the encoder.
       latents_NhwE: what was compared with the codes: the encoded vectors, bounded or normalised.
       chosen_NhwE: the codes' vectors; their gradient goes to the codebook, if there is one.
