@@ -86,7 +86,7 @@ def test_losses_and_gradients_are_theirs(step: int) -> None:
         ("loss", loss), ("reconstruction", log["train/nll_loss"]), ("adversarial", log["train/g_loss"]),
         ("adaptive_weight", log["train/d_weight"]), ("discriminator", own),
     ):  # fmt: skip
-        assert shown[name] == pytest.approx(float(wanted), rel=1e-4, abs=1e-6), name
+        assert shown[name] == pytest.approx(float(wanted.detach()), rel=1e-4, abs=1e-6), name
     loss.backward(retain_graph=True)
     check_gradients(grads["tokenizer"], theirs)
     criterion.discriminator.zero_grad()
