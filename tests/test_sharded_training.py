@@ -103,6 +103,35 @@ def name(mesh: MeshConfig) -> str:
     return "x".join(map(str, dataclasses.astuple(mesh)))
 
 
+def eight_heads() -> Task:
+    decoder = dataclasses.replace(toto().decoder.config, heads=8, kv_heads=8)
+    return NextToken(Llama(decoder, 64), GEOMETRY, NextTokenConfig(True, loss_chunks=2))
+
+
+@functools.cache
+def one_device_with_eight_heads() -> tuple[list[float], dict[str, np.ndarray]]:
+    return train(eight_heads(), MeshConfig(1, 1, 1, 1, 1), 1)
+
+
+@pytest.mark.parametrize(
+    "mesh",
+    [
+        MeshConfig(1, 1, 1, 1, 8),
+        MeshConfig(1, 1, 1, 8, 1),
+        MeshConfig(1, 1, 1, 2, 4),
+        MeshConfig(1, 1, 2, 1, 4),
+        MeshConfig(1, 2, 1, 2, 2),
+    ],
+    ids=lambda mesh: "x".join(map(str, dataclasses.astuple(mesh))),
+)
+def test_the_model_may_be_split_into_as_many_parts_as_it_has_heads(mesh: MeshConfig) -> None:
+    numbers, params = one_device_with_eight_heads()
+    spread_numbers, spread_params = train(eight_heads(), mesh, 8)
+    np.testing.assert_allclose(numbers, spread_numbers, rtol=2e-5)
+    for name, values in params.items():
+        np.testing.assert_allclose(values, spread_params[name], rtol=1e-3, atol=2e-5, err_msg=name)
+
+
 @pytest.mark.parametrize("mesh", MESHES, ids=name)
 def test_eight_devices_teach_a_toto_what_one_does(mesh: MeshConfig) -> None:
     numbers, params = one_device()

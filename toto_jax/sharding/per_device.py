@@ -36,9 +36,10 @@ def per_device(
       A function of the same arguments. It raises ConfigError if a dimension doesn't divide by its devices.
     """
     mesh, free, rules = jax.sharding.get_abstract_mesh(), set(free_axes()), free_rules()
-    if mesh.empty or all(mesh.shape[axis] == 1 for axis in free):
-        return function
     names = free if split is None else {axis for name in split for axis in rules[name]} & free
+    # XLA's partitioner refuses sums over axes of one device beside others that it splits itself.
+    if mesh.empty or all(mesh.shape[axis] == 1 for axis in names):
+        return function
     in_specs, out_specs = (
         tuple(partition_spec(axes, rules) for axes in in_axes),
         partition_spec(out_axes, rules),
