@@ -157,7 +157,12 @@ def check_tokenizer(settings: Settings, spec: TokenizerSpec) -> None:
     grid, codes = spec.grid(size, size), settings.tokenizer.codebook_size
     if (grid, spec.codebook_size) != ((wanted.height, wanted.width), codes):
         keys = {"kind": spec.kind, **spec.architecture}
-        shown = " ".join(f"--config.tokenizer.{key}={value!r}" for key, value in keys.items())
+        # In quotes, for a shell to take the brackets of tuples.
+        values = {
+            key: f"'{tuple(value)}'" if isinstance(value, list) else repr(value)
+            for key, value in keys.items()
+        }
+        shown = " ".join(f"--config.tokenizer.{key}={value}" for key, value in values.items())
         raise ConfigError(
             f"The saved tokenizer makes {grid[0]} x {grid[1]} codes out of {spec.codebook_size} of {size} pixels, the "
             f"config is made for {wanted.height} x {wanted.width} out of {codes}. Describe it in the config: {shown}"

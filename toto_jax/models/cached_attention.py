@@ -7,7 +7,7 @@ key-value head, R = G * T, H size of a head.
 import jax
 import jax.numpy as jnp
 
-from toto_jax.models.chunked_attention import causal_attention
+from toto_jax.models.chunked_attention import as_rows, causal_attention, grouped, ungrouped, visible_rows
 from toto_jax.models.outputs import KeysValues
 
 
@@ -36,21 +36,13 @@ def attend_to_all(
     )
     if empty:
         return causal_attention(q_BTNH, k_BTKH, v_BTKH), (keys_BKSH, values_BKSH)
-    batch, new, heads, size = q_BTNH.shape
-    kv_heads, room = keys_BKSH.shape[1:3]
-    q_BKRH = (
-        q_BTNH.reshape(batch, new, kv_heads, -1, size)
-        .transpose(0, 2, 3, 1, 4)
-        .reshape(batch, kv_heads, -1, size)
-    )
+    q_BKGTH = grouped(q_BTNH, k_BTKH)
+    q_BKRH, dtype = as_rows(q_BKGTH), q_BTNH.dtype
     raw_BKRS = jnp.einsum(
-        "BKRH,BKSH->BKRS", q_BKRH, keys_BKSH.astype(q_BKRH.dtype), preferred_element_type=jnp.float32
+        "BKRH,BKSH->BKRS", q_BKRH, keys_BKSH.astype(dtype), preferred_element_type=jnp.float32
     )
-    visible_TS = jnp.arange(room) <= length + jnp.arange(new)[:, None]
-    visible_RS = jnp.tile(visible_TS, (heads // kv_heads, 1))
-    weights_BKRS = jax.nn.softmax(jnp.where(visible_RS, raw_BKRS * size**-0.5, -jnp.inf), axis=-1)
-    mixed_BKRH = jnp.einsum(
-        "BKRS,BKSH->BKRH", weights_BKRS.astype(q_BTNH.dtype), values_BKSH.astype(q_BTNH.dtype)
-    )
-    mixed_BKGTH = mixed_BKRH.reshape(batch, kv_heads, -1, new, size)
-    return mixed_BKGTH.transpose(0, 3, 1, 2, 4).reshape(q_BTNH.shape), (keys_BKSH, values_BKSH)
+    seen_RS = visible_rows(length, q_BKGTH, keys_BKSH)
+    scores_BKRS = jnp.where(seen_RS, raw_BKRS * q_BKRH.shape[-1] ** -0.5, -jnp.inf)
+    weights_BKRS = jax.nn.softmax(scores_BKRS, axis=-1)
+    mixed_BKRH = jnp.einsum("BKRS,BKSH->BKRH", weights_BKRS.astype(dtype), values_BKSH.astype(dtype))
+    return ungrouped(mixed_BKRH.reshape(q_BKGTH.shape)), (keys_BKSH, values_BKSH)

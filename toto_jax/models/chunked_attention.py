@@ -44,13 +44,13 @@ def causal_attention(q_BTNH: jax.Array, k_BTKH: jax.Array, v_BTKH: jax.Array) ->
 
 def _forward(q_BTNH: jax.Array, k_BTKH: jax.Array, v_BTKH: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Returns out_BTNH, and log(sum(exp(scores))) of each row, float32, shape (B, K, G, T)."""
-    q_BKGTH, (k_BKTH, v_BKTH) = _grouped(q_BTNH, k_BTKH), (k_BTKH.swapaxes(1, 2), v_BTKH.swapaxes(1, 2))
+    q_BKGTH, (k_BKTH, v_BKTH) = grouped(q_BTNH, k_BTKH), (k_BTKH.swapaxes(1, 2), v_BTKH.swapaxes(1, 2))
     outs = []
     for start, end in _chunks(q_BKGTH.shape[3]):
         block = functools.partial(_forward_block, k_BKTH[:, :, :end], v_BKTH[:, :, :end])
         outs.append(_over_blocks(block, None, start, (q_BKGTH[:, :, :, start:end],))[1])
     out_BKGTH, log_BKGT = jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=3), *outs)
-    return _ungrouped(out_BKGTH), log_BKGT
+    return ungrouped(out_BKGTH), log_BKGT
 
 
 def _forward_block(
@@ -60,10 +60,10 @@ def _forward_block(
 
     Dividing by the sums after mixing saves a pass over the scores.
     """
-    dtype, q_BKRH = q_BKGTH.dtype, _rows(q_BKGTH)
+    dtype, q_BKRH = q_BKGTH.dtype, as_rows(q_BKGTH)
     raw_BKRS = jnp.einsum("BKRH,BKSH->BKRS", q_BKRH, keys_BKSH, preferred_element_type=jnp.float32)
-    visible_RS = _visible(first, q_BKGTH, keys_BKSH)
-    scores_BKRS = jnp.where(visible_RS, raw_BKRS * q_BKRH.shape[-1] ** -0.5, -jnp.inf)
+    seen_RS = visible_rows(first, q_BKGTH, keys_BKSH)
+    scores_BKRS = jnp.where(seen_RS, raw_BKRS * q_BKRH.shape[-1] ** -0.5, -jnp.inf)
     top_BKR1 = jax.lax.stop_gradient(scores_BKRS.max(-1, keepdims=True))
     weights_BKRS = jnp.exp(scores_BKRS - top_BKR1)
     total_BKR1 = weights_BKRS.sum(-1, keepdims=True)
@@ -81,8 +81,8 @@ def _causal_forward(q_BTNH: jax.Array, k_BTKH: jax.Array, v_BTKH: jax.Array) -> 
 def _causal_backward(saved: tuple, dout_BTNH: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     q_BTNH, k_BTKH, v_BTKH, out_BTNH, log_BKGT = saved
     dtype = q_BTNH.dtype
-    q_BKGTH, (k_BKTH, v_BKTH) = _grouped(q_BTNH, k_BTKH), (k_BTKH.swapaxes(1, 2), v_BTKH.swapaxes(1, 2))
-    dout_BKGTH, out_BKGTH = _grouped(dout_BTNH.astype(dtype), k_BTKH), _grouped(out_BTNH, k_BTKH)
+    q_BKGTH, (k_BKTH, v_BKTH) = grouped(q_BTNH, k_BTKH), (k_BTKH.swapaxes(1, 2), v_BTKH.swapaxes(1, 2))
+    dout_BKGTH, out_BKGTH = grouped(dout_BTNH.astype(dtype), k_BTKH), grouped(out_BTNH, k_BTKH)
     shared_BKGT = (dout_BKGTH.astype(jnp.float32) * out_BKGTH.astype(jnp.float32)).sum(-1)
     dk_BKTH, dv_BKTH, dqs = jnp.zeros(k_BKTH.shape), jnp.zeros(v_BKTH.shape), []
     for start, end in _chunks(q_BKGTH.shape[3]):
@@ -94,7 +94,7 @@ def _causal_backward(saved: tuple, dout_BTNH: jax.Array) -> tuple[jax.Array, jax
         dqs.append(dq_BKGTH)
         dk_BKTH, dv_BKTH = dk_BKTH.at[:, :, :end].add(dkeys_BKSH), dv_BKTH.at[:, :, :end].add(dvalues_BKSH)
     dk_BTKH, dv_BTKH = (x.swapaxes(1, 2).astype(dtype) for x in (dk_BKTH, dv_BKTH))
-    return _ungrouped(jnp.concatenate(dqs, axis=3)), dk_BTKH, dv_BTKH
+    return ungrouped(jnp.concatenate(dqs, axis=3)), dk_BTKH, dv_BTKH
 
 
 def _backward_block(
@@ -104,12 +104,12 @@ def _backward_block(
     """Returns the sums of the gradients of keys and values with this block's, and that of its queries."""
     einsum = functools.partial(jnp.einsum, preferred_element_type=jnp.float32)
     dtype = q_BKGTH.dtype
-    q_BKRH, dout_BKRH = _rows(q_BKGTH), _rows(dout_BKGTH)
+    q_BKRH, dout_BKRH = as_rows(q_BKGTH), as_rows(dout_BKGTH)
     log_BK1R, shared_BK1R = (x_BKGT.reshape(*x_BKGT.shape[:2], 1, -1) for x_BKGT in (log_BKGT, shared_BKGT))
     # Keys before queries: then only one of the five products is one that XLA's CPU backend does slowly.
     raw_BKSR = einsum("BKSH,BKRH->BKSR", keys_BKSH, q_BKRH)
     scores_BKSR = jnp.where(
-        _visible(first, q_BKGTH, keys_BKSH).T, raw_BKSR * q_BKRH.shape[-1] ** -0.5, -jnp.inf
+        visible_rows(first, q_BKGTH, keys_BKSH).T, raw_BKSR * q_BKRH.shape[-1] ** -0.5, -jnp.inf
     )
     weights_BKSR = jnp.exp(scores_BKSR - log_BK1R)
     dweights_BKSR = einsum("BKSH,BKRH->BKSR", values_BKSH, dout_BKRH)
@@ -157,24 +157,26 @@ def _over_blocks(
     return carry, jax.tree.map(join, outs)
 
 
-def _visible(first: Any, q_BKGTH: jax.Array, keys_BKSH: jax.Array) -> jax.Array:
+def visible_rows(first: Any, q_BKGTH: jax.Array, keys_BKSH: jax.Array) -> jax.Array:
     """Returns which keys the rows of queries from position `first` on see."""
     group, rows = q_BKGTH.shape[2:4]
     visible_TS = jnp.arange(keys_BKSH.shape[2]) <= first + jnp.arange(rows)[:, None]
     return jnp.tile(visible_TS, (group, 1))
 
 
-def _grouped(x_BTNH: jax.Array, k_BTKH: jax.Array) -> jax.Array:
+def grouped(x_BTNH: jax.Array, k_BTKH: jax.Array) -> jax.Array:
     """Returns x_BKGTH: heads in front of positions make each product a plain batched one, faster on CPU."""
     batch, new, heads, size = x_BTNH.shape
     kv_heads = k_BTKH.shape[2]
     return x_BTNH.reshape(batch, new, kv_heads, heads // kv_heads, size).transpose(0, 2, 3, 1, 4)
 
 
-def _ungrouped(x_BKGTH: jax.Array) -> jax.Array:
+def ungrouped(x_BKGTH: jax.Array) -> jax.Array:
+    """Returns x_BTNH: the inverse of `grouped`."""
     batch, kv_heads, group, new, size = x_BKGTH.shape
     return x_BKGTH.transpose(0, 3, 1, 2, 4).reshape(batch, new, kv_heads * group, size)
 
 
-def _rows(x_BKGTH: jax.Array) -> jax.Array:
+def as_rows(x_BKGTH: jax.Array) -> jax.Array:
+    """Returns x_BKRH: all queries to one key-value head in a row."""
     return x_BKGTH.reshape(*x_BKGTH.shape[:2], -1, x_BKGTH.shape[-1])

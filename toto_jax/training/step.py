@@ -21,8 +21,8 @@ def value_and_grad(
     """Returns loss, metrics and gradients of a batch taken in equal parts, one after the other.
 
     Parts have the same number of targets, so the mean of their gradients is the batch's gradient (but for what a loss
-    takes over its whole batch, like a batch norm). It is summed up
-    over the parts first and then, once, over the replicas of the parameters.
+    takes over its whole batch, like a batch norm). It is summed up over the parts first and then, once, over the
+    replicas of the parameters.
     """
     grad_fn = jax.value_and_grad(task.loss, has_aux=True)
     if microbatches == 1:
