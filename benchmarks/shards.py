@@ -8,7 +8,8 @@ import pathlib
 
 import numpy as np
 
-from toto_jax.data.manifest import MANIFEST, ClipRecord, Manifest
+from toto_jax.data.clip_record import ClipRecord
+from toto_jax.data.manifest import MANIFEST, Manifest
 from toto_jax.data.shard_writer import ShardWriter
 from toto_jax.tokenizers.base import TokenizerSpec
 from toto_jax.video import ClipGeometry

@@ -32,6 +32,12 @@ def get_config() -> ConfigDict:
     c.clips.max_pixels = 64_000_000  # of one frame; larger is rejected before it is decoded
     c.clips.synthetic_clips = 1024  # rendered when media is "synthetic"
 
+    c.decoding = ConfigDict()  # child processes that cut clips; what exceeds a limit costs that input
+    c.decoding.processes = 0  # 0: one a core
+    c.decoding.memory_gb = 8.0  # of addresses, each
+    c.decoding.seconds = 300.0  # that may pass without a clip
+    c.decoding.buffer_gb = 2.0  # of clips that wait for the encoder, all together
+
     c.tokenizer = ConfigDict()
     c.tokenizer.kind = "dvae"  # "dvae"; "vqgan"; or "pixels" for shards of raw frames
     c.tokenizer.path = ""  # folder of a saved tokenizer; "" means <workdir>/tokenizer

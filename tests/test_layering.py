@@ -25,7 +25,7 @@ LEVELS = [
     {"stages"},
     {"pretrained"},
     {"planning"},
-    {"experiment"},
+    {"experiment", "shard_job"},
     {"settings"},
     {"evaluation"},
     {"analysis"},

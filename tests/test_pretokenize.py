@@ -1,9 +1,14 @@
-"""The entry point in a process of its own: summary, exit codes, and errors without tracebacks."""
+"""The entry point in processes of its own: summary, exit codes, errors without tracebacks, and workers that share."""
 
+import hashlib
+import json
 import os
 import pathlib
+import shutil
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -13,38 +18,116 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 SMALL = ("clips.size=16", "clips.frames=4", "clips.synthetic_clips=20", "tokenizer.kind=pixels")
 
 
-def run(workdir: pathlib.Path, *overrides: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "toto_jax.pretokenize", "--config=configs/default.py"]
-    flags = [f"--workdir={workdir}", *(f"--config.{override}" for override in (*SMALL, *overrides))]
-    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
+def command(workdir: pathlib.Path, *words: str) -> list[str]:
+    """Words without dashes override the config."""
+    flags = [word if word.startswith("--") else f"--config.{word}" for word in (*SMALL, *words)]
+    fixed = ["--config=configs/default.py", f"--workdir={workdir}", "--config.decoding.processes=1"]
+    return [sys.executable, "-m", "toto_jax.pretokenize", *fixed, *flags]
+
+
+ENVIRONMENT = os.environ | {"JAX_PLATFORMS": "cpu"}
+
+
+def run(workdir: pathlib.Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*command, *flags], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120
+        command(workdir, *words), cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=120
     )
 
 
+def start(workdir: pathlib.Path, *words: str) -> subprocess.Popen[str]:
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        command(workdir, *words), cwd=ROOT, env=ENVIRONMENT, stdout=pipe, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def hashes(folder: pathlib.Path) -> dict[str, str]:
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
 def test_shards_go_to_the_first_source_of_the_workdir(tmp_path: pathlib.Path) -> None:
-    done = run(tmp_path, "data.media=synthetic", "data.labels=folder", "clips.validation_percent=10")
+    words = ("data.media=synthetic", "data.labels=folder", "clips.validation_percent=10")
+    done = run(tmp_path, *words, f"--trace={tmp_path / 'trace.json'}")
     assert done.returncode == 0, done.stderr
     shards = tmp_path / "shards" / "media"
     assert [verify(shards / split).records for split in ("train", "validation")] == [18, 2]
     assert f"{shards / 'train'}: 18 clips of 4 x 16 x 16 x 3 pixels in 1 shards" in done.stdout
-    assert "clips/s" in done.stderr
+    assert "This worker wrote 20 clips" in done.stdout
+    assert "20/20" in done.stderr
+    assert "inputs/s" in done.stderr
+    spans = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
+    assert sum(event["name"].startswith("down/") for event in spans) >= 2
 
 
 @pytest.mark.parametrize(
-    ("overrides", "code", "message"),
+    ("words", "code", "message"),
     [
         (["data.media=/nowhere"], 65, "DataError: config.data.media='/nowhere' is neither"),
         (["data.media="], 64, "ConfigError: config.data.media is empty"),
         (["data.media=synthetic", "clips.frames=0"], 64, "ConfigError: config.clips.frames must be"),
         (["data.media=synthetic", "tokenizer.kind=dvae"], None, "tokenizer"),
+        (["data.media=synthetic", "--shard=3"], 64, "--shard=3: give i/n, for instance 0/8 to 7/8"),
+        (["data.media=synthetic", "--shard=2/2"], 64, "no worker 2 of 2: give --shard=0/2 up to --shard=1/2"),
+        (["data.media=synthetic", "--verify"], 65, "Nobody has begun to write shards"),
     ],
 )
 def test_errors_are_a_message_and_an_exit_code(
-    tmp_path: pathlib.Path, overrides: list[str], code: int | None, message: str
+    tmp_path: pathlib.Path, words: list[str], code: int | None, message: str
 ) -> None:
-    done = run(tmp_path, *overrides)
+    done = run(tmp_path, *words)
     assert done.returncode == code if code else done.returncode in (64, 65, 66)
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "shards").exists()
+
+
+def test_workers_that_share_a_folder_end_with_the_bytes_of_one(tmp_path: pathlib.Path) -> None:
+    """Three at once, one of them doubled, another killed in the middle of a shard and started again."""
+    media = tmp_path / "media"
+    (media / "odd").mkdir(parents=True)
+    for name in ("text.mp4", "text.png"):
+        (media / "odd" / name).write_text("just some text")
+    pillow = pytest.importorskip("PIL.Image")
+    for number in range(40):
+        pillow.effect_noise((90, 70), 60).save(media / f"{number:02d}.png")
+    words = (f"data.media={media}", "clips.files_per_shard=2", "clips.validation_percent=20", "clips.size=64")
+    alone, shared = tmp_path / "alone", tmp_path / "shared"
+    done = run(alone, *words)
+    assert done.returncode == 0, done.stderr
+
+    train = shared / "shards" / "media" / "train"
+    killed = start(shared, *words, "--shard=0/3")
+    deadline = time.monotonic() + 60
+    while len(list(train.glob("image-*.jsonl"))) < 3:
+        assert time.monotonic() < deadline
+        assert killed.poll() is None
+        time.sleep(0.002)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    kept = {path: path.stat().st_mtime_ns for path in train.glob("image-*.jsonl")}
+    workers = [start(shared, *words, f"--shard={share}/3") for share in (0, 1, 1)]
+    outputs = [worker.communicate(timeout=120)[0] for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0, 0], outputs
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    assert hashes(shared) == hashes(alone)
+    ledger = (train / "rejected.jsonl").read_text() + (train.parent / "validation/rejected.jsonl").read_text()
+    assert {json.loads(line)["source"] for line in ledger.splitlines()} == {"odd/text.mp4", "odd/text.png"}
+
+    check = run(shared, *words, "--verify")
+    assert check.returncode == 0
+    assert "22 of 22 units are written, and hold what was written" in check.stdout
+    shard = train / "image-00003.array_record"
+    shard.write_bytes(shard.read_bytes()[:-1] + b"x")
+    damaged = run(shared, *words, "--verify")
+    assert damaged.returncode == 65
+    assert "1 of 22 units are damaged" in damaged.stderr
+    assert f"{shard} has changed since it was written" in damaged.stderr
+    shard.unlink()
+    (train / "manifest.json").unlink()
+    missing = run(shared, *words, "--merge")
+    assert missing.returncode == 65
+    assert f"1 of 22 units aren't written yet, the first of them {shard.with_suffix('')}" in missing.stderr
+    shutil.copy(alone / "shards" / "media" / "train" / shard.name, shard)
+    assert run(shared, *words, "--merge").returncode == 0
+    assert hashes(shared) == hashes(alone)

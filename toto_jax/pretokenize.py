@@ -2,45 +2,68 @@
 
   python -m toto_jax.pretokenize --config=configs/quickstart.py --workdir=runs/quickstart
 
-Killed and run again, it goes on where it stopped and ends with the same bytes.
+Killed and run again, it goes on where it stopped and ends with the same bytes. Any number of workers may run it at once
+on one folder, on any number of machines: as processes of a pod or a Slurm step, which is found out, or as an array of
+jobs, each with its own --shard=i/n. A worker that has done its share goes on with what is left of the others'; the last
+one writes the manifest. --verify reads everything that is written once more, --merge writes the manifest by itself.
 """
 
 import pathlib
 
+import jax
 from absl import flags
 from ml_collections import config_flags
 
 from toto_jax.command_line import run_command
-from toto_jax.data.manifest import Manifest
-from toto_jax.data.pretokenization import LEDGER, pretokenize
+from toto_jax.data.pretokenization import is_begun
+from toto_jax.data.timeline import Timeline
+from toto_jax.data.worker import Share
 from toto_jax.settings import parse
-from toto_jax.tokenizers.loading import load_tokenizer
+from toto_jax.shard_job import (
+    describe_shards,
+    describe_work,
+    load_shard_tokenizer,
+    open_shard_job,
+    parse_share,
+    shard_folder,
+)
+from toto_jax.sharding.processes import join_job
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Config file; override with --config.key=value.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; shards go to <workdir>/shards.")
+_SHARD = flags.DEFINE_string("shard", None, "i/n: this is worker i (from 0) of n, which share the folder.")
+_VERIFY = flags.DEFINE_bool("verify", False, "Read what is written against its checksums, and write nothing.")
+_MERGE = flags.DEFINE_bool("merge", False, "Only write the manifest, if all units are complete.")
+_TRACE = flags.DEFINE_string("trace", None, "File for who did what when; ui.perfetto.dev shows it.")
+_JOIN_SECONDS = flags.DEFINE_float("join_seconds", 300.0, "How long to wait for the job's other processes.")
 flags.mark_flags_as_required(["config", "workdir"])
 
 
 def write_shards() -> None:
-    """Writes the shards that the config describes and says what they hold."""
-    workdir = pathlib.Path(_WORKDIR.value)
-    settings = parse(_CONFIG.value)
-    data, tokenizer = settings.data, None
-    if settings.tokenizer.kind != "pixels":
-        tokenizer = load_tokenizer(pathlib.Path(settings.tokenizer.path or workdir / "tokenizer"))
-    out = pathlib.Path(data.shards or workdir / "shards") / next(iter(data.mixture))
-    manifests = pretokenize(data.media, data.labels, settings.clips, tokenizer, out, settings.seed)
-    for split, manifest in manifests.items():
-        print(_summary(manifest, out / split))
+    """Does what the flags say, and says what came of it."""
+    settings, workdir = parse(_CONFIG.value), pathlib.Path(_WORKDIR.value)
+    if _VERIFY.value or _MERGE.value:
+        job = open_shard_job(settings, workdir, listed=True)
+        if _VERIFY.value:
+            print("{} of {} units are written, and hold what was written".format(*job.verify()))
+        if _MERGE.value:
+            print(describe_shards(job, job.close()))
+        return
+    share = parse_share(_SHARD.value) if _SHARD.value else _process()
+    # The first of several workers lists the inputs for all; one alone looks whether they have changed.
+    listed = share.count > 1 and is_begun(shard_folder(settings, workdir))
+    job = open_shard_job(settings, workdir, listed)
+    timeline = Timeline(keep=_TRACE.value is not None)
+    clips = job.work(load_shard_tokenizer(settings, workdir), settings.decoding, share, timeline)
+    print(describe_work(clips, timeline))
+    print(describe_shards(job, job.close()))
+    if _TRACE.value:
+        timeline.write(pathlib.Path(_TRACE.value))
 
 
-def _summary(manifest: Manifest, folder: pathlib.Path) -> str:
-    shape = " x ".join(map(str, manifest.shape))
-    what = "pixels" if manifest.tokenizer.kind == "pixels" else "codes"
-    line = f"{folder}: {manifest.records:,} clips of {shape} {what} in {len(manifest.shards)} shards"
-    if manifest.rejected:
-        line += f"\n  {manifest.rejected:,} files could not be used; {folder / LEDGER} says why"
-    return line
+def _process() -> Share:
+    join_job(_JOIN_SECONDS.value)
+    return Share(jax.process_index(), jax.process_count())
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import ml_collections
 from toto_jax.config import section
 from toto_jax.data.clips import ClipsConfig
 from toto_jax.data.config import DataConfig
+from toto_jax.data.decoding import DecodingConfig
 from toto_jax.errors import ConfigError, nearest
 from toto_jax.sharding.mesh import MeshConfig
 from toto_jax.tasks.dvae import DVAETaskConfig
@@ -71,6 +72,7 @@ class Settings:
     task: str
     data: DataConfig
     clips: ClipsConfig
+    decoding: DecodingConfig
     tokenizer: TokenizerConfig
     model: Mapping[str, Any]
     next_token: NextTokenConfig
@@ -102,6 +104,7 @@ class Settings:
 _SECTIONS = {
     "data": DataConfig,
     "clips": ClipsConfig,
+    "decoding": DecodingConfig,
     "tokenizer": TokenizerConfig,
     "next_token": NextTokenConfig,
     "dvae": DVAETaskConfig,

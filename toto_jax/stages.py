@@ -146,7 +146,7 @@ def prepare(settings: Settings, workdir: pathlib.Path, log: Log) -> None:
     data, out = settings.data, shards / missing[0]
 
     def write() -> None:
-        pretokenize(data.media, data.labels, settings.clips, tokenizer, out, settings.seed)
+        pretokenize(data.media, data.labels, settings.clips, settings.decoding, tokenizer, out, settings.seed)
 
     on_first_process(write)
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from toto_jax.data.clips import ClipsConfig
+from toto_jax.data.decoding import DecodingConfig
 
 CODECS = {
     ".avi": ("mpeg4", "yuv420p"),
@@ -54,6 +55,12 @@ def make_video(tmp_path: pathlib.Path) -> MakeVideo:
         return path
 
     return make
+
+
+@pytest.fixture
+def decoding() -> DecodingConfig:
+    """One child process, with limits that nothing in these tests reaches by accident."""
+    return DecodingConfig(processes=1, memory_gb=4.0, seconds=60.0, buffer_gb=0.1)
 
 
 @pytest.fixture

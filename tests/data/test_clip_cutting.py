@@ -18,7 +18,7 @@ def item(path: pathlib.Path, kind: str = "video") -> MediaItem:
 
 def test_a_video_gives_clips_of_the_frames_that_its_record_names(make_video, clips_config) -> None:
     path = make_video("a.mkv", [10 * k for k in range(25)], rate=12.5)
-    clips = cut_clips(item(path), 3, clips_config(per_video=6), seed=0)
+    clips = list(cut_clips(item(path), 3, clips_config(per_video=6), seed=0))
     assert len(clips) == 6
     assert len({clip.record.frame_indices for clip in clips}) > 1
     for clip in clips:
@@ -37,7 +37,7 @@ def test_all_frames_of_a_clip_share_one_crop_of_the_resized_frame(make_video, cl
     path = make_video("a.mkv", frames=[ramp] * 8)
     resized = np.asarray(resize_shortest_side(Image.fromarray(np.ascontiguousarray(ramp)), 16)).astype(int)
     assert resized.shape == (16, 48, 3)
-    clips = cut_clips(item(path), None, clips_config(per_video=8), seed=1)
+    clips = list(cut_clips(item(path), None, clips_config(per_video=8), seed=1))
     lefts = set()
     for clip in clips:
         ((top, left),) = clip.record.crops
@@ -74,16 +74,16 @@ def test_draws_follow_seed_name_and_number_only(make_video, clips_config) -> Non
 
 
 def test_short_videos(make_video, clips_config) -> None:
-    (clip,) = cut_clips(item(make_video("a.mp4", [0, 60, 120, 180, 240])), None, clips_config(), seed=0)
+    (clip,) = list(cut_clips(item(make_video("a.mp4", [0, 60, 120, 180, 240])), None, clips_config(), seed=0))
     np.testing.assert_array_equal(np.diff(clip.record.frame_indices), 1)
     with pytest.raises(DataError, match="b.mp4 has 1 frame, but a clip needs 4"):
-        cut_clips(item(make_video("b.mp4", [0])), None, clips_config(), seed=0)
+        list(cut_clips(item(make_video("b.mp4", [0])), None, clips_config(), seed=0))
 
 
 def test_an_image_gives_one_crop(tmp_path: pathlib.Path, clips_config) -> None:
     pixels = np.random.default_rng(0).integers(0, 255, (16, 30, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    (clip,) = cut_clips(item(tmp_path / "a.png", "image"), 2, clips_config(), seed=0)
+    (clip,) = list(cut_clips(item(tmp_path / "a.png", "image"), 2, clips_config(), seed=0))
     ((top, left),) = clip.record.crops
     assert top == 0
     np.testing.assert_array_equal(clip.video_FHWC, pixels[None, :, left : left + 16])
@@ -95,7 +95,7 @@ def test_an_image_gives_one_crop(tmp_path: pathlib.Path, clips_config) -> None:
 
 def test_a_synthetic_clip_is_rendered_at_the_size_asked_for(clips_config) -> None:
     named = MediaItem("left/0000003", "video", "left", None, 0)
-    (clip,) = cut_clips(named, 3, clips_config(size=24, frames=5), seed=7)
+    (clip,) = list(cut_clips(named, 3, clips_config(size=24, frames=5), seed=7))
     np.testing.assert_array_equal(clip.video_FHWC, render_clip(7, 3, frames=5, size=24))
     assert clip.record.frame_indices == (0, 1, 2, 3, 4)
 

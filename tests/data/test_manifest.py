@@ -5,7 +5,8 @@ import pathlib
 import numpy as np
 import pytest
 
-from toto_jax.data.manifest import ClipRecord, Manifest, clip_index, read_manifest, verify
+from toto_jax.data.clip_record import ClipRecord
+from toto_jax.data.manifest import Manifest, clip_index, read_manifest, verify
 from toto_jax.data.shard_writer import ShardWriter
 from toto_jax.errors import DataError
 from toto_jax.tokenizers.base import TokenizerSpec

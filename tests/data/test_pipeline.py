@@ -4,7 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from toto_jax.data.manifest import MANIFEST, ClipRecord, Manifest
+from toto_jax.data.clip_record import ClipRecord
+from toto_jax.data.manifest import MANIFEST, Manifest
 from toto_jax.data.pipeline import Pipeline, check_geometry, to_devices
 from toto_jax.data.shard_writer import ShardWriter
 from toto_jax.errors import ConfigError, DataError

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from toto_jax.data import shard_reader
-from toto_jax.data.manifest import ClipRecord, Manifest
+from toto_jax.data.clip_record import ClipRecord
+from toto_jax.data.manifest import Manifest
 from toto_jax.data.shard_reader import ShardReader, read_clips
 from toto_jax.data.shard_writer import ShardWriter
 from toto_jax.errors import DataError

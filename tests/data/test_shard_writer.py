@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from array_record.python.array_record_module import ArrayRecordReader
 
-from toto_jax.data.manifest import ClipRecord, file_sha256
+from toto_jax.data.clip_record import ClipRecord
+from toto_jax.data.manifest import file_sha256
 from toto_jax.data.shard_writer import ShardWriter, read_unit, write_text
 from toto_jax.errors import StorageError
 

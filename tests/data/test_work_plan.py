@@ -4,7 +4,16 @@ import pathlib
 import pytest
 
 from toto_jax.data.media import MediaItem
-from toto_jax.data.work_plan import SETTINGS, check_settings, plan_units, split_settings
+from toto_jax.data.work_plan import (
+    INPUTS,
+    SETTINGS,
+    begun_settings,
+    check_settings,
+    plan_units,
+    split_settings,
+    write_inputs,
+    write_settings,
+)
 from toto_jax.errors import DataError
 from toto_jax.tokenizers.pixels import PixelsTokenizer
 
@@ -17,25 +26,25 @@ def settings_of(clips_config, media: list[MediaItem], seed: int = 0, **changes: 
     return split_settings(media, "none", [], clips_config(**changes), PixelsTokenizer.spec, seed)
 
 
-def test_units_hold_one_kind_and_no_more_than_asked(clips_config) -> None:
+def test_units_hold_one_kind_and_no_more_than_asked(tmp_path: pathlib.Path, clips_config) -> None:
     media = items("video", *"abcdefg") + items("image", "x", "y")
-    plans = plan_units(pathlib.Path("out"), media, settings_of(clips_config, media), files_per_shard=3)
+    write_inputs(tmp_path, media, seed=0)
+    plans = plan_units(tmp_path, settings_of(clips_config, media), files_per_shard=3)
     assert [plan.stem for plan in plans] == ["video-00000", "video-00001", "video-00002", "image-00000"]
-    assert ["".join(item.name for item in plan.items) for plan in plans[:3]] == ["abc", "def", "g"]
-    assert {item.name for item in plans[3].items} == {"x", "y"}
+    assert ["".join(item.name for item in plan.items()) for plan in plans[:3]] == ["abc", "def", "g"]
+    assert {item.name for item in plans[3].items()} == {"x", "y"}
     assert len({plan.digest for plan in plans}) == 4
-    config = clips_config(per_video=5, frames=4)
-    assert [plan.expected_clips(config) for plan in plans] == [15, 15, 5, 1]
+    assert [plan.count for plan in plans] == [3, 3, 1, 2]
+    assert plans[1].items() == media[3:6]
 
 
-def test_images_are_shuffled_over_the_whole_split_by_the_seed(clips_config) -> None:
+def test_images_are_shuffled_over_the_whole_split_by_the_seed(tmp_path: pathlib.Path, clips_config) -> None:
     media = items("image", *(f"{number:03d}" for number in range(90)))
 
     def order(seed: int) -> list[str]:
-        plans = plan_units(
-            pathlib.Path(), media, settings_of(clips_config, media, seed=seed), files_per_shard=30
-        )
-        return [item.name for plan in plans for item in plan.items]
+        write_inputs(tmp_path, media, seed)
+        plans = plan_units(tmp_path, settings_of(clips_config, media, seed=seed), files_per_shard=30)
+        return [item.name for plan in plans for item in plan.items()]
 
     assert order(0) == order(0) != order(1)
     assert sorted(order(0)) == [item.name for item in media]
@@ -44,15 +53,15 @@ def test_images_are_shuffled_over_the_whole_split_by_the_seed(clips_config) -> N
     )
 
 
-def test_digests_follow_everything_that_determines_a_unit(clips_config) -> None:
+def test_digests_follow_everything_that_determines_a_unit(tmp_path: pathlib.Path, clips_config) -> None:
     media = items("video", "a", "b")
     larger = [media[0], MediaItem("b", "video", None, media[1].path, 11)]
     labelled = [media[0], MediaItem("b", "video", "run", media[1].path, 10)]
-    digests = {
-        plan_units(pathlib.Path(), chosen, settings, 5)[0].digest
-        for chosen in (media, larger, labelled)
-        for settings in (settings_of(clips_config, media), settings_of(clips_config, media, size=32))
-    }
+    digests = set()
+    for chosen in (media, larger, labelled):
+        write_inputs(tmp_path, chosen, seed=0)
+        for settings in (settings_of(clips_config, media), settings_of(clips_config, media, size=32)):
+            digests.add(plan_units(tmp_path, settings, 5)[0].digest)
     assert len(digests) == 6
 
 
@@ -81,3 +90,24 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: pathlib.Path, clips_
     (tmp_path / SETTINGS).write_text("{")
     with pytest.raises(DataError, match="settings.json is damaged"):
         check_settings(tmp_path, wanted)
+
+
+def test_inputs_that_others_listed_are_taken_as_they_are(tmp_path: pathlib.Path, clips_config) -> None:
+    media = items("video", "a", "b") + [MediaItem("sky\udcff.mp4", "video", "blue", None, 0)]
+    settings = settings_of(clips_config, media)
+    choices = ("none", clips_config(), PixelsTokenizer.spec)
+    with pytest.raises(DataError, match="Nobody has begun to write shards"):
+        begun_settings(tmp_path, *choices, 0)
+    write_inputs(tmp_path, media, seed=0)
+    write_settings(tmp_path, settings)
+    assert begun_settings(tmp_path, *choices, 0) == settings
+    assert plan_units(tmp_path, settings, 5)[0].items() == media
+    with pytest.raises(DataError, match="seed: 0 -> 7"):
+        begun_settings(tmp_path, *choices, 7)
+    lines = (tmp_path / INPUTS).read_text().splitlines()
+    (tmp_path / INPUTS).write_text(lines[0] + "\n")
+    with pytest.raises(DataError, match="doesn't hold the inputs that settings.json counts"):
+        plan_units(tmp_path, settings, 5)
+    (tmp_path / INPUTS).write_text("{}\n")
+    with pytest.raises(DataError, match="inputs.jsonl can't be read"):
+        plan_units(tmp_path, settings, 5)

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from tests.evaluation.toy_context import CODEBOOK, make_context
-from toto_jax.data.manifest import MANIFEST, ClipRecord, Manifest
+from toto_jax.data.clip_record import ClipRecord
+from toto_jax.data.manifest import MANIFEST, Manifest
 from toto_jax.data.shard_writer import ShardWriter
 from toto_jax.errors import ConfigError
 from toto_jax.evaluation.context import EvaluationContext, Split

@@ -5,7 +5,8 @@ import pathlib
 import jax
 import numpy as np
 
-from toto_jax.data.manifest import MANIFEST, ClipRecord, Manifest
+from toto_jax.data.clip_record import ClipRecord
+from toto_jax.data.manifest import MANIFEST, Manifest
 from toto_jax.data.shard_writer import ShardWriter
 from toto_jax.evaluation.context import EvaluationContext, Split
 from toto_jax.models.llama import Llama, LlamaConfig

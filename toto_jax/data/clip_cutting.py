@@ -4,15 +4,15 @@ Shapes: F frames, H x W pixels, C = 3 colours.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from toto_jax.data import synthetic
+from toto_jax.data.clip_record import ClipRecord
 from toto_jax.data.clips import ClipsConfig, crop_corner, frame_indices, resize_shortest_side
 from toto_jax.data.frame_folder import read_frame_folder
 from toto_jax.data.image_reader import read_image
-from toto_jax.data.manifest import ClipRecord
 from toto_jax.data.media import MediaItem
 from toto_jax.data.video_reader import read_video
 from toto_jax.errors import DataError
@@ -26,8 +26,8 @@ class Clip:
     record: ClipRecord
 
 
-def cut_clips(item: MediaItem, label: int | None, config: ClipsConfig, seed: int) -> list[Clip]:
-    """Cuts an input's clips: `per_video` of F frames from a video, one of a single frame from an image.
+def cut_clips(item: MediaItem, label: int | None, config: ClipsConfig, seed: int) -> Iterator[Clip]:
+    """Yields an input's clips: `per_video` of F frames from a video, one of a single frame from an image.
 
     Args:
       item: the input.
@@ -39,10 +39,11 @@ def cut_clips(item: MediaItem, label: int | None, config: ClipsConfig, seed: int
       DataError: if the input can't be used, with the reason.
     """
     if item.path is None:
-        return [_render(item, label, config, seed)]
-    if item.kind == "image":
-        return [_cut_image(item, label, config, seed)]
-    return _cut_video(item, label, config, seed)
+        yield _render(item, label, config, seed)
+    elif item.kind == "image":
+        yield _cut_image(item, label, config, seed)
+    else:
+        yield from _cut_video(item, label, config, seed)
 
 
 def join_images(clips: Sequence[Clip]) -> Clip:
@@ -84,7 +85,7 @@ def _cut_image(item: MediaItem, label: int | None, config: ClipsConfig, seed: in
     )
 
 
-def _cut_video(item: MediaItem, label: int | None, config: ClipsConfig, seed: int) -> list[Clip]:
+def _cut_video(item: MediaItem, label: int | None, config: ClipsConfig, seed: int) -> Iterator[Clip]:
     def choose(frame_count: int) -> list[np.ndarray]:
         return [
             frame_indices(frame_count, config.frames, config.stride, _generators(item, clip, seed)[0])
@@ -99,7 +100,6 @@ def _cut_video(item: MediaItem, label: int | None, config: ClipsConfig, seed: in
         size=config.size,
         max_pixels=config.max_pixels,
     )
-    clips = []
     for clip, indices in enumerate(choose(video.frame_count)):
         frames = [video.frames[index] for index in indices]
         if len({frame.shape for frame in frames}) > 1:
@@ -115,8 +115,7 @@ def _cut_video(item: MediaItem, label: int | None, config: ClipsConfig, seed: in
             frame_indices=tuple(int(index) for index in indices),
             crops=(corner,),
         )
-        clips.append(Clip(_crop(np.stack(frames), corner, config.size), record))
-    return clips
+        yield Clip(_crop(np.stack(frames), corner, config.size), record)
 
 
 def _crop(video_FHWC: np.ndarray, corner: tuple[int, int], size: int) -> np.ndarray:

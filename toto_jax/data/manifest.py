@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from toto_jax.data.clip_record import ClipRecord
 from toto_jax.errors import ConfigError, DataError
 from toto_jax.tokenizers.base import TokenizerSpec
 
@@ -43,50 +44,6 @@ class Shard:
     bytes: int
     sha256: str
     index: str
-
-
-@dataclasses.dataclass(frozen=True)
-class ClipRecord:
-    """Where one record comes from.
-
-    Attributes:
-      kind: "video" or "image".
-      sources: names of the files: one for a video, one for each frame for a row of images.
-      labels: class numbers of the sources, None where there is none.
-      start_seconds: of the first frame within its video; None for images.
-      frames_per_second: of the source; None for images.
-      frame_indices: of each frame within its source, in display order.
-      crops: top and left pixel of the square within each resized source.
-    """
-
-    kind: str
-    sources: tuple[str, ...]
-    labels: tuple[int | None, ...]
-    start_seconds: float | None
-    frames_per_second: float | None
-    frame_indices: tuple[int, ...]
-    crops: tuple[tuple[int, int], ...]
-
-    @property
-    def source(self) -> str:
-        """The file, or the first of several."""
-        return self.sources[0]
-
-    @property
-    def label(self) -> int | None:
-        """The class that all sources share, if they do."""
-        return self.labels[0] if len(set(self.labels)) == 1 else None
-
-    @property
-    def clip_rate(self) -> float | None:
-        """Frames per second of the clip itself: the source's over the stride."""
-        if self.frames_per_second is None or len(self.frame_indices) < 2:
-            return self.frames_per_second
-        return self.frames_per_second / (self.frame_indices[1] - self.frame_indices[0])
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> "ClipRecord":
-        return cls(**{key: _tuples(value) for key, value in values.items()})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,16 +128,35 @@ def verify(folder: pathlib.Path) -> Manifest:
     folder = pathlib.Path(folder)
     manifest = read_manifest(folder)
     for shard in manifest.shards:
-        if file_sha256(folder / shard.file) != shard.sha256:
-            raise DataError(
-                f"{folder / shard.file} has changed since it was written; delete it and {RUN_AGAIN}"
-            )
-        if (found := len(_read_index(folder, shard))) != shard.records:
-            path = folder / shard.index
-            raise DataError(
-                f"{path} has {found} lines for {shard.records} records; delete it and {RUN_AGAIN}"
-            )
+        check_shard(folder, shard)
     return manifest
+
+
+def check_shard(folder: pathlib.Path, shard: Shard) -> None:
+    """Reads every byte of a shard and its sidecar.
+
+    Raises:
+      DataError: if its content is not what was written.
+    """
+    if shard.records and file_sha256(folder / shard.file) != shard.sha256:
+        raise DataError(f"{folder / shard.file} has changed since it was written; delete it and {RUN_AGAIN}")
+    if (found := len(_read_index(folder, shard))) != shard.records:
+        path = folder / shard.index
+        raise DataError(f"{path} has {found} lines for {shard.records} records; delete it and {RUN_AGAIN}")
+
+
+def record_format(spec: TokenizerSpec, size: int, frames: int) -> tuple[tuple[int, ...], str]:
+    """Returns the shape and dtype of a record: a clip of `frames` frames of `size` x `size` pixels.
+
+    Raises:
+      ConfigError: if a frame is not a whole number of codes, or a code doesn't fit 16 bits.
+    """
+    rows, columns = spec.grid(size, size)
+    if spec.kind == "pixels":
+        return (frames, rows, columns, 3), "uint8"
+    if spec.codebook_size > 2**16:
+        raise ConfigError(f"Shards hold 16-bit codes: a codebook of {spec.codebook_size:,} is over 65,536")
+    return (frames, rows, columns), "uint16"
 
 
 def clip_index(folder: pathlib.Path, manifest: Manifest) -> list[ClipRecord]:
@@ -216,7 +192,3 @@ def _read_index(folder: pathlib.Path, shard: Shard) -> list[ClipRecord]:
         return [ClipRecord.from_json(json.loads(line)) for line in lines]
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise DataError(f"{path} can't be read ({error}); delete it and {RUN_AGAIN}") from error
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(inner) for inner in value) if isinstance(value, list) else value

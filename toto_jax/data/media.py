@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import hashlib
+import json
 import os
 import pathlib
 
@@ -38,6 +39,17 @@ class MediaItem:
     def digest(self) -> bytes:
         """SHA-256 of the name, which splits and random draws follow: they don't change when media move."""
         return hashlib.sha256(os.fsencode(self.name)).digest()
+
+    def to_json(self) -> str:
+        """Returns one line that `from_json` reads."""
+        path = None if self.path is None else str(self.path)
+        return json.dumps(dataclasses.asdict(self) | {"path": path})
+
+    @classmethod
+    def from_json(cls, line: str | bytes) -> "MediaItem":
+        values = json.loads(line)
+        path = values.pop("path")
+        return cls(**values, path=None if path is None else pathlib.Path(path))
 
 
 def list_media(media: str, labels: str, synthetic_clips: int) -> list[MediaItem]:

@@ -12,7 +12,7 @@ class Progress:
 
     Args:
       description: what is going on.
-      total: of units of work; may be corrected later.
+      total: of units of work.
       done: before this process began, which doesn't count towards the rate.
       unit: what is counted.
       stream: where to show it.
@@ -45,12 +45,9 @@ class Progress:
         elif time.monotonic() - self._shown > self._every:
             self._write_line()
 
-    def correct_total(self, total: int) -> None:
-        """Sets the total that is now expected."""
-        self._total = total
-        if self._bar is not None:
-            self._bar.total = total
-            self._bar.refresh()
+    def done(self, amount: int) -> None:
+        """Sets how much is done by now, by anyone."""
+        self.advance(amount - self._done)
 
     def close(self) -> None:
         """Shows the last state."""

@@ -11,12 +11,15 @@ import dataclasses
 import json
 import os
 import pathlib
+import socket
 import statistics
 from collections.abc import Iterator
 
 import numpy as np
 
-from toto_jax.data.manifest import DTYPES, ClipRecord, Shard, file_sha256
+from toto_jax.data.claims import CLAIMS
+from toto_jax.data.clip_record import ClipRecord
+from toto_jax.data.manifest import DTYPES, Shard, file_sha256
 from toto_jax.errors import StorageError, require
 
 TEMPORARY = ".tmp"
@@ -127,6 +130,14 @@ def write_text(path: pathlib.Path, text: str) -> None:
         _flush(path.parent)
 
 
+def remove_remains(folder: pathlib.Path) -> None:
+    """Removes what killed workers left in the folder of a complete job: temporary files and claims."""
+    for path in [*folder.glob(f"*{TEMPORARY}"), *(folder / CLAIMS).glob("*")]:
+        path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # there is none, or another worker has just made a new one
+        (folder / CLAIMS).rmdir()
+
+
 @contextlib.contextmanager
 def storage_errors(path: pathlib.Path) -> Iterator[None]:
     """Turns failures to write into StorageError; ArrayRecord reports them as RuntimeError."""
@@ -139,7 +150,8 @@ def storage_errors(path: pathlib.Path) -> Iterator[None]:
 
 
 def _temporary(path: pathlib.Path) -> str:
-    return f"{path}{TEMPORARY}"
+    """Returns a name that no other process writes to."""
+    return f"{path}.{socket.gethostname()}.{os.getpid()}{TEMPORARY}"
 
 
 def _flush(path: pathlib.Path) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from jax.sharding import Mesh
 
-from toto_jax.data.manifest import ClipRecord, Manifest, clip_index, read_manifest
+from toto_jax.data.clip_record import ClipRecord
+from toto_jax.data.manifest import Manifest, clip_index, read_manifest
 from toto_jax.data.shard_reader import read_clips
 from toto_jax.errors import DataError
 from toto_jax.tokenizers.base import Tokenizer

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from toto_jax.data.manifest import ClipRecord, Manifest
-from toto_jax.data.pretokenization import LEDGER
+from toto_jax.data.clip_record import ClipRecord
+from toto_jax.data.job import LEDGER
+from toto_jax.data.manifest import Manifest
 from toto_jax.data.shard_reader import read_clips
 from toto_jax.errors import ConfigError, DataError
 from toto_jax.evaluation.pictures import Strip

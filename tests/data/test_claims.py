@@ -1,0 +1,78 @@
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from toto_jax.data.claims import CLAIMS, Claims, owner_of
+
+
+@pytest.fixture
+def claims() -> Iterator[Claims]:
+    made = Claims(lease=0.3)
+    yield made
+    made.close()
+
+
+def claim_of(folder: pathlib.Path, host: str, process: int, age: float) -> pathlib.Path:
+    path = folder / CLAIMS / "video-00000.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps({"host": host, "process": process}))
+    os.utime(path, (time.time() - age, time.time() - age))
+    return path
+
+
+def test_one_takes_what_another_has_given_up(tmp_path: pathlib.Path, claims: Claims) -> None:
+    other = Claims()
+    try:
+        assert claims.take(tmp_path, "video-00000")
+        assert not other.take(tmp_path, "video-00000")
+        assert other.take(tmp_path, "video-00001")
+        claims.release(tmp_path, "video-00000")
+        assert other.take(tmp_path, "video-00000")
+    finally:
+        other.close()
+    assert list((tmp_path / CLAIMS).iterdir()) == []
+
+
+def test_a_claim_is_kept_fresh_and_lasts_beyond_its_lease(tmp_path: pathlib.Path, claims: Claims) -> None:
+    assert claims.take(tmp_path, "video-00000")
+    path = tmp_path / CLAIMS / "video-00000.json"
+    first = path.stat().st_mtime_ns
+    time.sleep(0.5)
+    assert path.stat().st_mtime_ns > first
+    assert owner_of(path)["process"] == os.getpid()
+    other = Claims(lease=0.3)
+    try:
+        assert not other.take(tmp_path, "video-00000")
+    finally:
+        other.close()
+
+
+def test_another_machine_loses_what_it_did_not_touch_in_time(tmp_path: pathlib.Path, claims: Claims) -> None:
+    claim_of(tmp_path, "elsewhere", 1, age=0.0)
+    assert not claims.take(tmp_path, "video-00000")
+    path = claim_of(tmp_path, "elsewhere", 1, age=60.0)
+    assert claims.take(tmp_path, "video-00000")
+    assert owner_of(path)["host"] != "elsewhere"
+    assert [entry.name for entry in path.parent.iterdir()] == ["video-00000.json"]
+
+
+def test_a_dead_process_of_this_machine_loses_at_once(tmp_path: pathlib.Path, claims: Claims) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    host = claims._owner["host"]
+    claim_of(tmp_path, host, os.getppid(), age=0.0)
+    assert not claims.take(tmp_path, "video-00000")
+    claim_of(tmp_path, host, dead.pid, age=0.0)
+    assert claims.take(tmp_path, "video-00000")
+
+
+def test_a_claim_that_is_just_being_written_counts(tmp_path: pathlib.Path, claims: Claims) -> None:
+    path = claim_of(tmp_path, "elsewhere", 1, age=0.0)
+    path.write_text("")
+    assert not claims.take(tmp_path, "video-00000")

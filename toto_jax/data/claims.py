@@ -1,0 +1,108 @@
+"""Who writes which unit of work: workers that share a folder, and nothing else, take different ones.
+
+A claim is a small file that only one can create. Its owner touches it now and then; one that stays untouched, or whose
+process has died on this machine, is free again. Claims save work and guard nothing: two workers that write the same
+unit (because one slept through its lease) write the same bytes and rename them into place.
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+import socket
+import threading
+
+CLAIMS = "claims"
+# How long a claim lasts without a touch; a worker on another machine that died is replaced after this.
+LEASE_SECONDS = 120.0
+
+
+class Claims:
+    """The claims of this process; a thread keeps them fresh until `close`, which gives them up.
+
+    Args:
+      lease: seconds.
+    """
+
+    def __init__(self, lease: float = LEASE_SECONDS):
+        self._lease = lease
+        self._owner = {"host": socket.gethostname(), "process": os.getpid()}
+        self._held: set[pathlib.Path] = set()
+        self._lock = threading.Lock()
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._keep_fresh, name="claims", daemon=True)
+        self._thread.start()
+
+    def take(self, folder: pathlib.Path, stem: str) -> bool:
+        """Returns whether the unit is this process's to write now."""
+        path = folder / CLAIMS / f"{stem}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for _ in range(2):
+            with contextlib.suppress(FileExistsError):
+                with path.open("x") as file:
+                    json.dump(self._owner, file)
+                with self._lock:
+                    self._held.add(path)
+                return True
+            if not self._abandoned(path):
+                return False
+            # Renamed before it is deleted: of several that find it abandoned, one does so.
+            aside = path.with_name(f"{path.name}.{self._owner['host']}.{os.getpid()}")
+            with contextlib.suppress(FileNotFoundError):
+                path.rename(aside)
+                aside.unlink()
+        return False
+
+    def release(self, folder: pathlib.Path, stem: str) -> None:
+        """Gives a unit up, written or not."""
+        path = folder / CLAIMS / f"{stem}.json"
+        with self._lock:
+            self._held.discard(path)
+        path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Gives up all units."""
+        self._done.set()
+        self._thread.join()
+        for path in list(self._held):
+            self.release(path.parent.parent, path.stem)
+
+    def _keep_fresh(self) -> None:
+        while not self._done.wait(self._lease / 6):
+            with self._lock:
+                held = list(self._held)
+            for path in held:
+                with contextlib.suppress(OSError):
+                    os.utime(path)
+
+    def _abandoned(self, path: pathlib.Path) -> bool:
+        try:
+            touched, owner = path.stat().st_mtime, owner_of(path)
+            if owner.get("host") == self._owner["host"] and not _alive(owner["process"]):
+                return True
+            # The file system's clock, not this machine's.
+            clock = path.with_name(f".clock.{self._owner['host']}.{os.getpid()}")
+            clock.touch()
+            now = clock.stat().st_mtime
+            clock.unlink()
+        except FileNotFoundError:
+            return True
+        return now - touched > self._lease
+
+
+def owner_of(path: pathlib.Path) -> dict[str, object]:
+    """Returns host and process of a claim; nothing of one that is just being written."""
+    try:
+        return json.loads(path.read_text())
+    except ValueError:
+        return {}
+
+
+def _alive(process: object) -> bool:
+    try:
+        os.kill(int(str(process)), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

@@ -1,0 +1,82 @@
+"""A config's pre-tokenisation: its job, its tokenizer, this worker's share of it, and what came of it."""
+
+import pathlib
+from collections.abc import Mapping
+
+from toto_jax.data.job import LEDGER, Job
+from toto_jax.data.manifest import Manifest
+from toto_jax.data.pretokenization import open_job
+from toto_jax.data.timeline import Timeline
+from toto_jax.data.worker import Share
+from toto_jax.errors import ConfigError
+from toto_jax.settings import Settings
+from toto_jax.tokenizers.base import Tokenizer
+from toto_jax.tokenizers.loading import load_tokenizer, read_spec
+from toto_jax.tokenizers.pixels import PixelsTokenizer
+
+
+def shard_folder(settings: Settings, workdir: pathlib.Path) -> pathlib.Path:
+    """Returns where the shards of the mixture's first source go."""
+    return pathlib.Path(settings.data.shards or workdir / "shards") / next(iter(settings.data.mixture))
+
+
+def open_shard_job(settings: Settings, workdir: pathlib.Path, listed: bool) -> Job:
+    """Returns the job that writes the shards of the mixture's first source.
+
+    Args:
+      settings: of the run.
+      workdir: of the run.
+      listed: whether to take the inputs as another worker has listed them.
+    """
+    data, out = settings.data, shard_folder(settings, workdir)
+    pixels = settings.tokenizer.kind == "pixels"
+    spec = PixelsTokenizer.spec if pixels else read_spec(tokenizer_path(settings, workdir))
+    return open_job(data.media, data.labels, settings.clips, spec, out, settings.seed, listed)
+
+
+def load_shard_tokenizer(settings: Settings, workdir: pathlib.Path) -> Tokenizer:
+    """Returns what encodes the job's clips."""
+    if settings.tokenizer.kind == "pixels":
+        return PixelsTokenizer()
+    return load_tokenizer(tokenizer_path(settings, workdir))
+
+
+def tokenizer_path(settings: Settings, workdir: pathlib.Path) -> pathlib.Path:
+    """Returns the folder of the run's tokenizer."""
+    return pathlib.Path(settings.tokenizer.path or workdir / "tokenizer")
+
+
+def parse_share(text: str) -> Share:
+    """Returns the share that `i/n` means.
+
+    Raises:
+      ConfigError: if it means none.
+    """
+    index, _, count = text.partition("/")
+    if not (index.isdecimal() and count.isdecimal()):
+        raise ConfigError(f"--shard={text}: give i/n, for instance 0/8 to 7/8")
+    return Share(int(index), int(count))
+
+
+def describe_work(clips: int, timeline: Timeline) -> str:
+    """Returns a line on what this worker did and who of its parts was busy."""
+    seconds = timeline.seconds
+    return (
+        f"This worker wrote {clips:,} clips in {seconds:.0f} s ({clips / seconds:.1f} clips/s): its decoders were "
+        f"busy {timeline.busy('decode'):.0%} of the time, its encoder {timeline.busy('encode'):.0%}"
+    )
+
+
+def describe_shards(job: Job, manifests: Mapping[str, Manifest]) -> str:
+    """Returns lines on what a job's folders hold."""
+    lines = []
+    for split, manifest in manifests.items():
+        folder = job.out / split
+        shape = " x ".join(map(str, manifest.shape))
+        what = "pixels" if manifest.tokenizer.kind == "pixels" else "codes"
+        lines.append(
+            f"{folder}: {manifest.records:,} clips of {shape} {what} in {len(manifest.shards)} shards"
+        )
+        if manifest.rejected:
+            lines.append(f"  {manifest.rejected:,} files could not be used; {folder / LEDGER} says why")
+    return "\n".join(lines)
