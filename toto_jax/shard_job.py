@@ -3,6 +3,8 @@
 import pathlib
 from collections.abc import Mapping
 
+import jax
+
 from toto_jax.data.job import LEDGER, Job
 from toto_jax.data.manifest import Manifest
 from toto_jax.data.pretokenization import open_job
@@ -10,6 +12,7 @@ from toto_jax.data.timeline import Timeline
 from toto_jax.data.worker import Share
 from toto_jax.errors import ConfigError
 from toto_jax.settings import Settings
+from toto_jax.sharding.mesh import MeshConfig, make_mesh
 from toto_jax.tokenizers.base import Tokenizer
 from toto_jax.tokenizers.loading import load_tokenizer, read_spec
 from toto_jax.tokenizers.pixels import PixelsTokenizer
@@ -29,16 +32,21 @@ def open_shard_job(settings: Settings, workdir: pathlib.Path, listed: bool) -> J
       listed: whether to take the inputs as another worker has listed them.
     """
     data, out = settings.data, shard_folder(settings, workdir)
-    pixels = settings.tokenizer.kind == "pixels"
-    spec = PixelsTokenizer.spec if pixels else read_spec(tokenizer_path(settings, workdir))
+    spec = PixelsTokenizer.spec if _takes_pixels(settings) else read_spec(tokenizer_path(settings, workdir))
     return open_job(data.media, data.labels, settings.clips, spec, out, settings.seed, listed)
 
 
 def load_shard_tokenizer(settings: Settings, workdir: pathlib.Path) -> Tokenizer:
-    """Returns what encodes the job's clips."""
-    if settings.tokenizer.kind == "pixels":
+    """Returns what encodes the job's clips, on all devices of this process."""
+    if _takes_pixels(settings):
         return PixelsTokenizer()
-    return load_tokenizer(tokenizer_path(settings, workdir))
+    devices = make_mesh(MeshConfig(slices=1, data=-1, fsdp=1, sequence=1, tensor=1), jax.local_devices())
+    return load_tokenizer(tokenizer_path(settings, workdir)).on(devices)
+
+
+def _takes_pixels(settings: Settings) -> bool:
+    """Returns whether what is trained sees frames: then config.tokenizer is what will be, not what encodes."""
+    return settings.tokenizer.kind == "pixels" or settings.task != "next_token"
 
 
 def tokenizer_path(settings: Settings, workdir: pathlib.Path) -> pathlib.Path:

@@ -8,17 +8,21 @@ import pathlib
 import time
 from collections.abc import Callable
 
+import jax
 import ml_collections
 
 from toto_jax.config import differences, from_json, to_json
+from toto_jax.data.timeline import Timeline
+from toto_jax.data.worker import Share
 from toto_jax.errors import ConfigError, DataError
 from toto_jax.evaluation.descriptions import EVALUATORS
 from toto_jax.experiment import Experiment, build
 from toto_jax.settings import Settings, parse
+from toto_jax.shard_job import load_shard_tokenizer, open_shard_job, tokenizer_path
 from toto_jax.sharding.agreement import fetch, is_first, on_first_process
 from toto_jax.sharding.report import sharding_report
 from toto_jax.tokenizers.base import TokenizerSpec
-from toto_jax.tokenizers.loading import SPEC_NAME, load_tokenizer, save_tokenizer
+from toto_jax.tokenizers.loading import SPEC_NAME, read_spec, save_tokenizer
 from toto_jax.training.checkpoint import Checkpoints
 from toto_jax.training.loop import Hook
 from toto_jax.training.metrics import MetricWriter, duration
@@ -128,27 +132,25 @@ def prepare(settings: Settings, workdir: pathlib.Path, log: Log) -> None:
             "Write them with python -m toto_jax.pretokenize, or name a folder of videos or images "
             "with --config.data.media=... and have them written here"
         )
-    tokenizer = None
+    what, why = "pixel", "clips are cut once, so that training only reads them"
     if settings.task == "next_token":
-        path = pathlib.Path(settings.tokenizer.path or workdir / "tokenizer")
+        path = tokenizer_path(settings, workdir)
         if not on_first_process((path / SPEC_NAME).exists):
             train_tokenizer(settings, path, workdir / "tokenizer_run", log)
-        tokenizer = load_tokenizer(path)
-        check_tokenizer(settings, tokenizer.spec)
-    from toto_jax.data.pretokenization import pretokenize
-
-    what, why = (
-        ("token", "clips become codes once, so that training only reads them")
-        if tokenizer
-        else ("pixel", "clips are cut once, so that training only reads them")
-    )
+        check_tokenizer(settings, read_spec(path))
+        what, why = "token", "clips become codes once, so that training only reads them"
     log(f"\n== Writing {what} shards of {settings.data.media}: {why}\n   {shards / missing[0]}")
-    data, out = settings.data, shards / missing[0]
+    write_shards(settings, workdir)
 
-    def write() -> None:
-        pretokenize(data.media, data.labels, settings.clips, settings.decoding, tokenizer, out, settings.seed)
 
-    on_first_process(write)
+def write_shards(settings: Settings, workdir: pathlib.Path) -> None:
+    """Writes the shards of the mixture's first source, each process of the job its share."""
+    on_first_process(lambda: open_shard_job(settings, workdir, listed=False) and None)
+    job = open_shard_job(settings, workdir, listed=True)
+    tokenizer = load_shard_tokenizer(settings, workdir)
+    share = Share(jax.process_index(), jax.process_count())
+    job.work(tokenizer, settings.decoding, share, Timeline(keep=False))
+    on_first_process(lambda: job.close() and None)
 
 
 def check_tokenizer(settings: Settings, spec: TokenizerSpec) -> None:

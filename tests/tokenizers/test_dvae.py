@@ -102,6 +102,26 @@ def test_a_mesh_changes_no_code(data: int, fsdp: int, tensor: int) -> None:
     assert tokenizer.spec == alone.spec
 
 
+def test_devices_share_the_frames_of_a_call() -> None:
+    params, video = draw(), clips(4, 16, 16, batch=4)
+    alone = FrameTokenizer(DVAE(CONFIG), params)
+    mesh = make_mesh(MeshConfig(1, 8, 1, 1, 1))
+    together = alone.on(mesh)
+    codes = together.encode(video)
+    assert (codes == alone.encode(video)).mean() > 0.98
+    assert np.abs(together.decode(codes).astype(int) - alone.decode(codes)).max() <= 1
+    assert together.spec == alone.spec
+
+    def work(tokenizer: FrameTokenizer) -> float:
+        with tokenizer._devices():
+            program = frame_tokenizer._encode.lower(
+                DVAE(CONFIG), tokenizer._params, video.reshape(16, 16, 16, 3)
+            )
+            return program.compile().cost_analysis()["flops"]  # of one device
+
+    assert work(alone) / work(together) == pytest.approx(8, rel=0.1)
+
+
 def test_every_parameter_has_as_many_axes_as_dimensions() -> None:
     shapes = jax.eval_shape(DVAE(CONFIG).init, jax.random.key(0))
     axes = named_leaves(DVAE(CONFIG).logical_axes(), is_leaf=is_axes)

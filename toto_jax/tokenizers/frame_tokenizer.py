@@ -6,6 +6,7 @@ CPU's where two are nearly as good. JAX_DEFAULT_MATMUL_PRECISION=float32 takes t
 Shapes: B clips, F frames, N = B*F frames, H x W pixels, h x w codes, C colours.
 """
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -15,6 +16,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from toto_jax.errors import ConfigError, DataError
 from toto_jax.sharding.rules import constrain
@@ -35,12 +37,19 @@ class FrameTokenizer:
       network: its structure.
       params: its parameters, as of `network.init`.
       licence: of the parameters, if they are somebody else's.
+      mesh: devices that share the frames of each call; None leaves it to the mesh that is set, or to one device.
     """
 
-    def __init__(self, network: Network, params: Params, licence: str = ""):
+    def __init__(self, network: Network, params: Params, licence: str = "", mesh: Mesh | None = None):
         self._network = network
         self._params = params
         self._licence = licence
+        self._mesh = mesh
+
+    def on(self, mesh: Mesh) -> "FrameTokenizer":
+        """Returns the same tokenizer with its parameters on each device of a mesh, which share the frames."""
+        everywhere = NamedSharding(mesh, PartitionSpec())
+        return FrameTokenizer(self._network, jax.device_put(self._params, everywhere), self._licence, mesh)
 
     @functools.cached_property
     def spec(self) -> TokenizerSpec:
@@ -75,7 +84,8 @@ class FrameTokenizer:
         rows, columns = self.spec.grid(height, width)
         pixels_NHWC = video_BFHWC.reshape(clips * frames, height, width, COLOURS)
         function = functools.partial(_encode, self._network, self._params)
-        codes_Nhw = _in_chunks(function, pixels_NHWC, self._chunk(rows, columns))
+        with self._devices():
+            codes_Nhw = _in_chunks(function, pixels_NHWC, self._chunk(rows, columns))
         return codes_Nhw.reshape(clips, frames, rows, columns)
 
     def decode(self, codes_BFhw: np.ndarray) -> np.ndarray:
@@ -92,7 +102,8 @@ class FrameTokenizer:
         clips, frames, rows, columns = codes_BFhw.shape
         function = functools.partial(_decode, self._network, self._params)
         codes_Nhw = codes_BFhw.reshape(clips * frames, rows, columns)
-        pixels_NHWC = _in_chunks(function, codes_Nhw, self._chunk(rows, columns))
+        with self._devices():
+            pixels_NHWC = _in_chunks(function, codes_Nhw, self._chunk(rows, columns))
         return pixels_NHWC.reshape(clips, frames, *pixels_NHWC.shape[1:])
 
     def _check_codes(self, codes_BFhw: np.ndarray) -> None:
@@ -114,6 +125,9 @@ class FrameTokenizer:
                 f"{codes_BFhw.max()}; video.to_codes makes codes of token ids"
             )
 
+    def _devices(self) -> contextlib.AbstractContextManager[object]:
+        return contextlib.nullcontext() if self._mesh is None else jax.set_mesh(self._mesh)
+
     def _chunk(self, rows: int, columns: int) -> int:
         """Returns how many frames to take at once."""
         most = _CHUNK_VALUES_ON_CPU if jax.default_backend() == "cpu" else _CHUNK_VALUES
@@ -133,19 +147,21 @@ def content_hash(architecture: dict[str, Any], params: Params) -> str:
 
 @functools.partial(jax.jit, static_argnums=0)
 def _encode(network: Network, params: Params, pixels_NHWC: jax.Array) -> jax.Array:
+    codes_Nhw = network.codes(params, constrain(pixels_NHWC, "batch", None, None, None))
     # Whole on every device, so that each process can read it.
-    return constrain(network.codes(params, pixels_NHWC), None, None, None)
+    return constrain(codes_Nhw, None, None, None)
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def _decode(network: Network, params: Params, codes_Nhw: jax.Array) -> jax.Array:
-    return constrain(network.pixels(params, codes_Nhw), None, None, None, None)
+    pixels_NHWC = network.pixels(params, constrain(codes_Nhw, "batch", None, None))
+    return constrain(pixels_NHWC, None, None, None, None)
 
 
 def _in_chunks(function: Callable[[np.ndarray], jax.Array], frames: np.ndarray, most: int) -> np.ndarray:
-    """Applies a function to at most `most` frames at a time, all chunks being of one size to compile once."""
+    """Applies a function to at most `most` frames a device at a time, all chunks being of one size to compile once."""
     devices = max(jax.sharding.get_abstract_mesh().size, 1)
-    chunk = -(-min(most, max(len(frames), 1)) // devices) * devices
+    chunk = -(-min(most * devices, max(len(frames), 1)) // devices) * devices
     results = []
     for start in range(0, max(len(frames), 1), chunk):
         part = frames[start : start + chunk]

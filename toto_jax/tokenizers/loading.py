@@ -11,7 +11,7 @@ import safetensors
 import safetensors.numpy
 
 from toto_jax.errors import CheckpointError, ConfigError, StorageError, nearest
-from toto_jax.tokenizers.base import Network, Tokenizer, TokenizerSpec
+from toto_jax.tokenizers.base import Network, TokenizerSpec
 from toto_jax.tokenizers.frame_tokenizer import FrameTokenizer
 from toto_jax.tokenizers.kinds import NETWORKS, build_network
 from toto_jax.tree import Params, named_leaves
@@ -53,7 +53,7 @@ def save_tokenizer(
     return spec
 
 
-def load_tokenizer(path: str | pathlib.Path) -> Tokenizer:
+def load_tokenizer(path: str | pathlib.Path) -> FrameTokenizer:
     """Reads what `save_tokenizer` wrote.
 
     Args:
