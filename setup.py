@@ -39,6 +39,7 @@ setup(
         "plots": PLOTS,
         "train": TRAIN,
         "tpu": ["jax[tpu]>=0.10.2"],
+        "beam": ["apache-beam>=2.77"],
         "cuda": ["jax[cuda13]>=0.10.2"],
         "tests": TESTS,
         # What tests compare with. DALL-E's and taming's requirements are of 2021: they are installed beside, --no-deps.

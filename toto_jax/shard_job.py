@@ -1,17 +1,19 @@
 """A config's pre-tokenisation: its job, its tokenizer, this worker's share of it, and what came of it."""
 
+import functools
 import pathlib
 from collections.abc import Mapping
 
 import jax
 
+from toto_jax.config import from_json
 from toto_jax.data.job import LEDGER, Job
 from toto_jax.data.manifest import Manifest
 from toto_jax.data.pretokenization import open_job
 from toto_jax.data.timeline import Timeline
 from toto_jax.data.worker import Share
 from toto_jax.errors import ConfigError
-from toto_jax.settings import Settings
+from toto_jax.settings import Settings, parse
 from toto_jax.sharding.mesh import MeshConfig, make_mesh
 from toto_jax.tokenizers.base import Tokenizer
 from toto_jax.tokenizers.loading import load_tokenizer, read_spec
@@ -52,6 +54,24 @@ def _takes_pixels(settings: Settings) -> bool:
 def tokenizer_path(settings: Settings, workdir: pathlib.Path) -> pathlib.Path:
     """Returns the folder of the run's tokenizer."""
     return pathlib.Path(settings.tokenizer.path or workdir / "tokenizer")
+
+
+def write_unit(number: int, config: str, workdir: str) -> int:
+    """Writes one unit of a job whose inputs are listed, wherever it is called, and returns its number of clips.
+
+    Args:
+      number: of the unit.
+      config: of the run, as `config.to_json` writes it.
+      workdir: of the run.
+    """
+    job, tokenizer, settings = _opened(config, workdir)
+    return job.work(tokenizer, settings.decoding, Share(0, 1), Timeline(keep=False), [job.units[number]])
+
+
+@functools.cache
+def _opened(config: str, workdir: str) -> tuple[Job, Tokenizer, Settings]:
+    settings, folder = parse(from_json(config)), pathlib.Path(workdir)
+    return open_shard_job(settings, folder, listed=True), load_shard_tokenizer(settings, folder), settings
 
 
 def parse_share(text: str) -> Share:

@@ -50,7 +50,14 @@ class Job:
         """Of all splits."""
         return list(itertools.chain(*self.plans.values()))
 
-    def work(self, tokenizer: Tokenizer, decoding: DecodingConfig, share: Share, timeline: Timeline) -> int:
+    def work(
+        self,
+        tokenizer: Tokenizer,
+        decoding: DecodingConfig,
+        share: Share,
+        timeline: Timeline,
+        units: Sequence[UnitPlan] | None = None,
+    ) -> int:
         """Takes units until all are complete, whoever completed them, and returns how many clips it wrote.
 
         Args:
@@ -58,13 +65,23 @@ class Job:
           decoding: limits of the decoders.
           share: which units to begin with.
           timeline: gets what was done when.
+          units: which ones; all by default.
 
         Raises:
           DataError: once more than half of all inputs are known to be unusable.
           StorageError: if the disk fills up; what is complete stays.
         """
         numbers = {name: number for number, name in enumerate(self.class_names)}
-        worker = Worker(self.units, tokenizer, self.clips, decoding, numbers, self.seed, share, timeline)
+        worker = Worker(
+            self.units if units is None else units,
+            tokenizer,
+            self.clips,
+            decoding,
+            numbers,
+            self.seed,
+            share,
+            timeline,
+        )
         with self._keeping(worker.complete):
             worker.run(self._check_rejections)
         return worker.clips_written
