@@ -21,6 +21,7 @@ LEVELS = [
         "export_weights",
         "ngrams",
         "inspect",
+        "stage",
     },
     {"stages"},
     {"pretrained"},
