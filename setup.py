@@ -21,7 +21,15 @@ BASE = [
 ]
 VIDEO = ["av>=18.1", "pillow>=11"]  # PyAV carries FFmpeg in its wheel
 PLOTS = ["matplotlib>=3.10"]
-TRAIN = [*VIDEO, *PLOTS, "array-record>=0.8.6", "grain>=0.2.18", "tensorboardX>=2.6.4", "tqdm>=4.66"]
+TRAIN = [
+    *VIDEO,
+    *PLOTS,
+    "array-record>=0.8.6",
+    "fsspec>=2025.2",
+    "grain>=0.2.18",
+    "tensorboardX>=2.6.4",
+    "tqdm>=4.66",
+]
 TESTS = [*TRAIN, "pytest>=9", "pytest-xdist>=3.6", "tensorboard>=2.19"]
 
 setup(
@@ -35,6 +43,7 @@ setup(
     packages=find_packages(include=["toto_jax", "toto_jax.*"]),
     install_requires=BASE,
     extras_require={
+        "gcs": ["gcsfs>=2025.2"],
         "video": VIDEO,
         "plots": PLOTS,
         "train": TRAIN,

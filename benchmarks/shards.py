@@ -4,12 +4,14 @@ Shapes: N clips, F frames, h x w codes of a frame.
 """
 
 import contextlib
+import dataclasses
 import pathlib
+import shutil
 
 import numpy as np
 
 from toto_jax.data.clip_record import ClipRecord
-from toto_jax.data.manifest import MANIFEST, Manifest
+from toto_jax.data.manifest import MANIFEST, Manifest, read_manifest
 from toto_jax.data.shard_writer import ShardWriter
 from toto_jax.tokenizers.base import TokenizerSpec
 from toto_jax.video import ClipGeometry
@@ -37,6 +39,21 @@ def write_shards(folder: pathlib.Path, clips: int, geometry: ClipGeometry, codeb
     _write_split(folder / SOURCE / "validation", codes_NFhw[:1], codebook_size)
     codes_NFhw.tofile(folder / FLAT)
     return int(codes_NFhw.sum(dtype=np.int64))
+
+
+def copy_shards(folder: pathlib.Path, source: str, count: int) -> None:
+    """Writes `<folder>/<source>/train`: copies of the training split's shards in turn, as many as asked for."""
+    origin, target = folder / SOURCE / "train", folder / source / "train"
+    manifest = read_manifest(origin)
+    target.mkdir(parents=True)
+    for shard in manifest.shards:
+        shutil.copyfile(origin / shard.index, target / shard.index)
+    shards = []
+    for number in range(count):
+        shard = manifest.shards[number % len(manifest.shards)]
+        shards.append(dataclasses.replace(shard, file=f"copy-{number:05d}.array_record"))
+        shutil.copyfile(origin / shard.file, target / shards[-1].file)
+    (target / MANIFEST).write_text(dataclasses.replace(manifest, shards=tuple(shards)).to_json())
 
 
 def _write_split(folder: pathlib.Path, codes_NFhw: np.ndarray, codebook_size: int) -> None:

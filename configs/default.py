@@ -17,7 +17,13 @@ def get_config() -> ConfigDict:
     c.data.media = ""  # a folder or a list of videos and images, "synthetic", or "" when shards exist already
     c.data.labels = "none"  # "folder": the name of a file's folder is its class; "none"
     c.data.shards = ""  # folder of <source>/<split> shards; "" means <workdir>/shards
-    c.data.mixture = ConfigDict({"media": 1})  # source -> whole-number weight in every batch
+    # source -> whole-number weight in every block of sum(weights) rows, or its changes over steps:
+    # ((0, 20), (10_000, 40)) is 20 up to step 9,999 and 40 from then on.
+    c.data.mixture = ConfigDict({"media": 1})
+    c.data.window = (
+        0  # shards among which clips are shuffled, drawn anew in each epoch; 0 for all of a source
+    )
+    c.data.wait_seconds = 600.0  # for a shard that toto_jax.data.stage has not copied yet
     c.data.workers = 0  # processes that read shards; threads are faster for token shards, so 0
     c.data.prefetch = 2  # batches kept ready on the devices
 

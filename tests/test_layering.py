@@ -22,6 +22,7 @@ LEVELS = [
         "ngrams",
         "inspect",
         "on_beam",
+        "stage",
     },
     {"stages"},
     {"pretrained"},

@@ -108,6 +108,10 @@ class Experiment:
             self.pipeline.batches_from(step), self.trainer.batch_shardings, self.settings.data.prefetch
         )
 
+    def epochs(self, step: int) -> dict[str, float]:
+        """Returns `epochs/<source>`: how often the steps before `step` have gone through each source."""
+        return {f"epochs/{name}": passes for name, passes in self.pipeline.epochs(step).items()}
+
     @functools.cached_property
     def pipeline(self) -> Any:
         """This process's slice of the training data, checked against the config."""
@@ -122,6 +126,8 @@ class Experiment:
             jax.process_index(),
             jax.process_count(),
             self.settings.data.workers,
+            self.settings.data.window,
+            self.settings.data.wait_seconds,
         )
         if self.settings.task == "next_token":
             check_geometry(pipeline.manifests, self.settings.geometry, self.settings.tokenizer.codebook_size)
@@ -133,7 +139,6 @@ class Experiment:
     def evaluators(self) -> Mapping[str, Any]:
         """Evaluators of config.evals by name, each built once so that each compiles once."""
         settings = self.settings
-        names = [name for name, weight in settings.data.mixture.items() if weight]
         context = EvaluationContext(
             task=self.task,
             mesh=self.mesh,
@@ -142,7 +147,7 @@ class Experiment:
             codebook_size=settings.tokenizer.codebook_size,
             splits={
                 name: {split: Split(self.shards / name / split) for split in ("train", "validation")}
-                for name in names
+                for name in settings.data.sources
             },
             load_tokenizer=self.load_tokenizer,
             tokenizer_of=lambda params: FrameTokenizer(

@@ -22,7 +22,7 @@ from toto_jax.tokenizers.pixels import PixelsTokenizer
 
 def shard_folder(settings: Settings, workdir: pathlib.Path) -> pathlib.Path:
     """Returns where the shards of the mixture's first source go."""
-    return pathlib.Path(settings.data.shards or workdir / "shards") / next(iter(settings.data.mixture))
+    return pathlib.Path(settings.data.shards or workdir / "shards") / settings.data.sources[0]
 
 
 def open_shard_job(settings: Settings, workdir: pathlib.Path, listed: bool) -> Job:

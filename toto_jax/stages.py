@@ -42,6 +42,7 @@ _PURPOSES = {
 FREE_KEYS = (
     "checkpoint.",
     "data.prefetch",
+    "data.wait_seconds",
     "data.workers",
     "evals.",
     "mesh.",
@@ -114,7 +115,7 @@ def prepare(settings: Settings, workdir: pathlib.Path, log: Log) -> None:
       DataError: when shards are missing and the config names no media to make them of.
     """
     shards = pathlib.Path(settings.data.shards or workdir / "shards")
-    sources = [name for name, weight in settings.data.mixture.items() if weight]
+    sources = settings.data.sources
     missing = on_first_process(
         lambda: [
             name
@@ -198,7 +199,7 @@ def train(experiment: Experiment, config: ml_collections.ConfigDict, log: Log) -
     metadata = {"config": json.loads(to_json(config))}
     checkpoints = Checkpoints(experiment.checkpoint_folder, settings.checkpoint, metadata)
     start = checkpoints.latest_step or 0
-    writer = MetricWriter(experiment.workdir, start) if is_first() else None
+    writer = MetricWriter(experiment.workdir, start, experiment.epochs) if is_first() else None
     values = count(trainer.abstract_state.params)
     log(
         f"\n== Training {settings.name}: {_PURPOSES[settings.task]}\n   {values / 1e6:.2f}M parameters, "
@@ -212,6 +213,9 @@ def train(experiment: Experiment, config: ml_collections.ConfigDict, log: Log) -
     if start:
         log(f"Going on from step {start}")
     try:
+        if start < settings.train.steps:
+            for line in experiment.pipeline.summary(settings.train.steps):
+                log(f"   {line}")
         state = trainer.fit(
             experiment.batches_from,
             checkpoints=checkpoints,

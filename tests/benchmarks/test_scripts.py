@@ -27,6 +27,13 @@ def test_pipeline(tmp_path: pathlib.Path) -> None:
     assert all(row["Mtokens/s a core"] > 0 for row in rows)
 
 
+def test_many_shards(tmp_path: pathlib.Path) -> None:
+    limit, ours, windows, left_open = run("many_shards", tmp_path)
+    assert all(row["records/s a core"] > 0 for row in (limit, ours, windows, left_open))
+    # 256 at most, and what any process has open; ArrayRecord's own keeps all 300.
+    assert max(ours["open files"], windows["open files"]) < 290 < 300 < left_open["open files"]
+
+
 def test_checkpoint(tmp_path: pathlib.Path) -> None:
     ours, synchronous = run("checkpoint", tmp_path)
     assert (ours["contestant"], synchronous["contestant"]) == ("ours", "synchronous save")

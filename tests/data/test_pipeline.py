@@ -88,22 +88,67 @@ def test_the_shuffle_is_global(shards: pathlib.Path) -> None:
     assert max(first) >= 30
 
 
-@pytest.mark.parametrize("processes", [2, 4, 8])
-def test_any_number_of_processes_reads_the_same_global_batches(shards: pathlib.Path, processes: int) -> None:
-    alone = pipeline(shards)
-    parts = [pipeline(shards, process_index=index, process_count=processes) for index in range(processes)]
-    for step in (0, 7, 100_000):
+# Changes after 3 and 7 steps of 16 rows; blocks of 4, 3 and 5 rows.
+CHANGING = {"films": ((0, 3), (3, 1), (7, 5)), "photos": ((0, 1), (3, 2), (7, 0))}
+WAYS = [{}, {"mixture": CHANGING}, {"window": 1}, {"mixture": CHANGING, "window": 1}]
+
+
+@pytest.mark.parametrize("changes", WAYS)
+@pytest.mark.parametrize("processes", [2, 8])
+def test_any_number_of_processes_reads_the_same_global_batches(
+    shards: pathlib.Path, processes: int, changes: dict[str, object]
+) -> None:
+    alone = pipeline(shards, **changes)
+    parts = [
+        pipeline(shards, process_index=index, process_count=processes, **changes)
+        for index in range(processes)
+    ]
+    for step in (0, 2, 3, 6, 7, 100_000):
         together = np.concatenate([part.batch_at(step)["ids"] for part in parts])
         np.testing.assert_array_equal(alone.batch_at(step)["ids"], together)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_the_iterator_gives_what_batch_at_says_whatever_reads(shards: pathlib.Path, workers: int) -> None:
-    data = pipeline(shards, workers=workers, process_index=1, process_count=2)
-    iterator = data.batches_from(5)
+    """Also where a run goes on just before weights change, and in windows."""
+    ways = dict(mixture=CHANGING, window=1, process_index=1, process_count=2)
+    data = pipeline(shards, **ways)
+    iterator = pipeline(shards, workers=workers, **ways).batches_from(5)
     for step in range(5, 9):
         np.testing.assert_array_equal(next(iterator)["ids"], data.batch_at(step)["ids"])
     iterator.close()
+
+
+def test_weights_change_at_their_step_and_no_clip_is_skipped_or_repeated(shards: pathlib.Path) -> None:
+    data = pipeline(shards, mixture=CHANGING)
+    batches = [clips_of(data.batch_at(step)) for step in range(12)]
+    photos = [sum(number >= 100 for number in batch) for batch in batches]
+    # 48 rows of 1 in 4; 64 of 2 in 3, all but the last in whole blocks; none.
+    assert (sum(photos[:3]), sum(photos[7:])) == (12, 0)
+    assert abs(sum(photos[3:7]) - 64 * 2 / 3) < 1
+    films, images = (
+        [number for batch in batches for number in batch if (number >= 100) == late] for late in (False, True)
+    )
+    for seen, clips in ((films, range(40)), (images, range(100, 120))):
+        for first in range(0, len(seen) - len(clips) + 1, len(clips)):
+            assert sorted(seen[first : first + len(clips)]) == list(clips)
+
+
+def test_a_window_of_shards_is_gone_through_before_the_next(shards: pathlib.Path) -> None:
+    data = pipeline(shards, mixture={"films": 1}, batch_size=4, window=1)
+    epoch = sum((clips_of(data.batch_at(step)) for step in range(10)), [])
+    assert sorted(epoch) == list(range(40))
+    halves = [sorted(epoch[:20]), sorted(epoch[20:])]
+    assert sorted(halves) == [list(range(20)), list(range(20, 40))], "each shard holds twenty"
+    assert epoch[:20] != halves[0]
+
+
+def test_passes_over_each_source_are_counted(shards: pathlib.Path) -> None:
+    data = pipeline(shards)
+    assert data.epochs(0) == {"films": 0.0, "photos": 0.0}
+    # 12 of 40 and 4 of 20 clips a step.
+    assert data.epochs(50) == {"films": 15.0, "photos": 10.0}
+    assert data.summary(50) == ["films   75%  40 clips  15 passes", "photos  25%  20 clips  10 passes"]
 
 
 def test_another_seed_is_another_order(shards: pathlib.Path) -> None:

@@ -1,13 +1,16 @@
 import concurrent.futures
+import dataclasses
 import pathlib
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from toto_jax.data import shard_reader
 from toto_jax.data.clip_record import ClipRecord
-from toto_jax.data.manifest import Manifest
+from toto_jax.data.manifest import MANIFEST, Manifest
 from toto_jax.data.shard_reader import ShardReader, read_clips
 from toto_jax.data.shard_writer import ShardWriter
 from toto_jax.errors import DataError
@@ -71,6 +74,38 @@ def test_few_shards_are_open_at_once(
     reader.read([0])
     reader.read([9])
     assert list(reader._open) == [0, 3], "the least lately used one is closed"
+
+
+def test_a_process_that_may_open_few_files_reads_many_shards(
+    made: tuple[pathlib.Path, Manifest], tmp_path: pathlib.Path
+) -> None:
+    """400 shards, 300 files: the limit is set in a process of its own, and random clips are read in threads."""
+    folder, manifest = made
+    shards = []
+    for number in range(400):
+        shard = manifest.shards[number % 3]
+        shards.append(dataclasses.replace(shard, file=f"copy-{number:05d}.array_record"))
+        (folder / shards[-1].file).write_bytes((folder / shard.file).read_bytes())
+    (folder / MANIFEST).write_text(dataclasses.replace(manifest, shards=tuple(shards)).to_json())
+    script = f"""
+import concurrent.futures, os, pathlib, resource
+import numpy as np
+resource.setrlimit(resource.RLIMIT_NOFILE, (300, 300))
+from toto_jax.data.manifest import read_manifest
+from toto_jax.data.shard_reader import MOST_OPEN, ShardReader
+folder = pathlib.Path({str(folder)!r})
+before = len(os.listdir("/proc/self/fd"))
+reader = ShardReader(folder, read_manifest(folder))
+wanted = np.random.default_rng(0).permutation(len(reader)).reshape(-1, 8)
+with concurrent.futures.ThreadPoolExecutor(8) as pool:
+    clips = list(pool.map(reader.read, wanted))
+print(MOST_OPEN, before, len(os.listdir("/proc/self/fd")), sum(map(len, clips)))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]
+    most, before, opened, clips = map(int, done.stdout.split())
+    assert clips == sum(SIZES[number % 3] for number in range(400))
+    assert most <= opened <= before + most < 400
 
 
 def test_threads_and_processes_share_a_reader(

@@ -63,6 +63,16 @@ def test_every_other_number_has_a_small_plot(tmp_path, plotted):
     assert "warm-up" in plotted[2].caption
 
 
+def test_passes_over_all_sources_share_a_plot(tmp_path, plotted):
+    write_log(
+        tmp_path,
+        [{"step": s, "kind": "train", "loss": 4.0, "epochs/a": s / 2, "epochs/b": s} for s in (2, 4)],
+    )
+    training_curves(read_run(tmp_path))
+    assert [set(curve.series) for curve in plotted] == [{"training"}, {"a", "b"}]
+    np.testing.assert_array_equal(plotted[1].series["a"], [1, 2])
+
+
 def test_long_logs_are_thinned_to_means(tmp_path, plotted):
     values = np.random.default_rng(0).random(30_000)
     write_log(tmp_path, [{"step": step + 1, "loss": value} for step, value in enumerate(values)])

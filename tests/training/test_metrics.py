@@ -42,6 +42,15 @@ def test_a_resumed_run_drops_what_was_written_after_its_checkpoint(tmp_path: pat
         json.loads(line)
 
 
+def test_training_lines_say_what_else_follows_from_their_step(tmp_path: pathlib.Path) -> None:
+    writer = MetricWriter(tmp_path, 0, lambda step: {"epochs/films": step / 4})
+    writer.write(6, "train", {"loss": 1.0})
+    writer.write(6, "validation", {"loss": 2.0})
+    writer.close()
+    lines = read_metrics(tmp_path)
+    assert [line.get("epochs/films") for line in lines] == [1.5, None]
+
+
 def test_tensorboard_reads_what_was_written_without_tensorflow(tmp_path: pathlib.Path) -> None:
     pytest.importorskip("tensorboardX")
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")

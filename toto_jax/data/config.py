@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 
+from toto_jax.data.mixture import Weight, phases
 from toto_jax.errors import ConfigError, nearest
 
 LABELS = ("none", "folder")
@@ -14,7 +15,9 @@ class DataConfig:
     media: folder or list of videos and images, "synthetic", or "" when shards exist already.
     labels: "folder" takes the name of a file's folder for its class; "none".
     shards: folder of `<source>/<split>` shards; "" means `<workdir>/shards`.
-    mixture: source -> whole-number weight.
+    mixture: source -> whole-number weight, or its changes over steps (see `data.mixture`).
+    window: shards of a source among which clips are shuffled; 0 for all of them.
+    wait_seconds: how long to wait for a shard that is being staged.
     workers: processes that read shards; 0 reads in threads.
     prefetch: batches kept ready on the devices.
     """
@@ -22,7 +25,9 @@ class DataConfig:
     media: str
     labels: str
     shards: str
-    mixture: Mapping[str, int]
+    mixture: Mapping[str, Weight]
+    window: int
+    wait_seconds: float
     workers: int
     prefetch: int
 
@@ -35,3 +40,19 @@ class DataConfig:
             raise ConfigError(
                 f"config.data needs workers >= 0 and prefetch >= 1, got {self.workers} and {self.prefetch}"
             )
+        if self.window < 0 or self.wait_seconds <= 0:
+            raise ConfigError(
+                f"config.data needs window >= 0 and wait_seconds > 0, got {self.window} and {self.wait_seconds}"
+            )
+        if "://" in self.shards:
+            raise ConfigError(
+                f"config.data.shards={self.shards!r} is no folder: shards are read from a mounted path. Mount the "
+                "bucket, or copy the shards from it while training: python -m toto_jax.data.stage "
+                f"--source={self.shards}"
+            )
+        phases(self.mixture)
+
+    @property
+    def sources(self) -> list[str]:
+        """The sources that the run reads at one time or another."""
+        return list(phases(self.mixture)[0][1])

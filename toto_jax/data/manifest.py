@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from toto_jax.data.clip_record import ClipRecord
+from toto_jax.data.staged import STAGED
 from toto_jax.errors import ConfigError, DataError
 from toto_jax.tokenizers.base import TokenizerSpec
 
@@ -87,7 +88,7 @@ class Manifest:
 
 
 def read_manifest(folder: pathlib.Path) -> Manifest:
-    """Reads a folder's manifest and checks that its shards are there, by size.
+    """Reads a folder's manifest and checks that its shards are there, by size; in a staged folder they come and go.
 
     Raises:
       DataError: if the manifest is missing, unreadable or altered, or a shard is missing or of another size.
@@ -97,8 +98,21 @@ def read_manifest(folder: pathlib.Path) -> Manifest:
     if not path.is_file():
         what = "is unfinished" if folder.is_dir() and any(folder.iterdir()) else "has no shards"
         raise DataError(f"{folder} {what}: it lacks {MANIFEST}; {RUN_AGAIN}")
+    manifest = parse_manifest(path.read_text(), str(path))
+    if not (folder / STAGED).exists():
+        for shard in manifest.shards:
+            _check_size(folder, shard)
+    return manifest
+
+
+def parse_manifest(text: str, path: str) -> Manifest:
+    """Reads a manifest's text; `path` is where it comes from, for errors.
+
+    Raises:
+      DataError: if it is unreadable or altered.
+    """
     try:
-        values = json.loads(path.read_text())
+        values = json.loads(text)
         version, fingerprint = values.pop("format"), values.pop("fingerprint")
         if version != FORMAT:
             raise DataError(
@@ -114,8 +128,6 @@ def read_manifest(folder: pathlib.Path) -> Manifest:
         raise DataError(
             f"{path} was altered: its fingerprint is not that of its shards; delete it and {RUN_AGAIN}"
         )
-    for shard in manifest.shards:
-        _check_size(folder, shard)
     return manifest
 
 
@@ -128,6 +140,7 @@ def verify(folder: pathlib.Path) -> Manifest:
     folder = pathlib.Path(folder)
     manifest = read_manifest(folder)
     for shard in manifest.shards:
+        _check_size(folder, shard)
         check_shard(folder, shard)
     return manifest
 

@@ -1,11 +1,10 @@
 """Token shards -> batches. `batch_at(step)` is a pure function of (manifests, mixture, seed, step).
 
-The stream of rows is mixed, shuffled and repeated by index arithmetic; step s takes rows [s*B, (s+1)*B), and
-process p of P the contiguous slice p of them. Neither processes, workers nor threads change what a batch
-holds, so the state of the data in a checkpoint is the step.
+The stream of rows is mixed, shuffled and repeated by index arithmetic (mixture.py, order.py); step s takes rows
+[s*B, (s+1)*B), and process p of P the contiguous slice p of them. Neither processes, workers nor threads change what
+a batch holds, so the state of the data in a checkpoint is the step.
 """
 
-import hashlib
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -15,39 +14,44 @@ import jax
 import numpy as np
 
 from toto_jax.data.manifest import Manifest, read_manifest
-from toto_jax.data.mixture import mix, whole_weights
+from toto_jax.data.mixture import Mixture, Weight
+from toto_jax.data.order import Order, source_order
 from toto_jax.data.shard_reader import ShardReader
+from toto_jax.data.staged import read_staged
 from toto_jax.errors import ConfigError, DataError
 from toto_jax.video import ClipGeometry, to_sequences
 
-# Rows of the endless stream: more than any run reads, few enough for index arithmetic in 64 bits.
-_ENDLESS = 2**62
+# Batches of the endless stream: more than any run reads, few enough for index arithmetic in 64 bits.
+_ENDLESS = 2**48
+# Batches that are being read ahead of the one that is asked for.
+READ_AHEAD = 16
 
 
 class _ReadRows:
-    """Numbers of clips, counted through all sources, to what a batch holds.
+    """Number of a batch, counted through steps and processes, to what it holds.
 
     A whole batch at a time: what Python does for each record would cost more than reading it.
     """
 
-    def __init__(self, readers: Sequence[ShardReader]):
-        self._readers = list(readers)
-        self._ends = np.cumsum([len(reader) for reader in readers])
+    def __init__(
+        self, mixture: Mixture, orders: Sequence[Order], readers: Sequence[ShardReader], batch_size: int
+    ):
+        self._mixture, self._orders, self._readers = mixture, list(orders), list(readers)
+        self._batch_size = batch_size
 
-    def __call__(self, numbers_B: np.ndarray) -> dict[str, np.ndarray]:
-        sources_B = np.searchsorted(self._ends, numbers_B, side="right")
-        clips_B, starts_B = None, np.empty(len(numbers_B), np.int32)
+    def __call__(self, batch: int) -> dict[str, np.ndarray]:
+        size = self._batch_size
+        sources_B, places_B = self._mixture.locate(batch * size + np.arange(size, dtype=np.int64))
+        clips_B, starts_B = None, np.empty(size, np.int32)
         for source in np.unique(sources_B):
             reader, rows = self._readers[source], sources_B == source
-            within = numbers_B[rows] - (self._ends[source] - len(reader))
-            clips = reader.read(within)
-            clips_B = (
-                np.empty((len(numbers_B), *clips.shape[1:]), clips.dtype) if clips_B is None else clips_B
-            )
-            clips_B[rows], starts_B[rows] = clips, reader.starts(within)
+            numbers = self._orders[source].numbers(places_B[rows])
+            clips = reader.read(numbers)
+            clips_B = np.empty((size, *clips.shape[1:]), clips.dtype) if clips_B is None else clips_B
+            clips_B[rows], starts_B[rows] = clips, reader.starts(numbers)
         if clips_B.dtype == np.uint8:
             return {"pixels": clips_B}
-        return {"ids": to_sequences(clips_B.reshape(len(clips_B), -1), starts_B)}
+        return {"ids": to_sequences(clips_B.reshape(size, -1), starts_B)}
 
 
 class Pipeline:
@@ -55,26 +59,30 @@ class Pipeline:
 
     Args:
       shards: folder of `<source>/<split>`.
-      mixture: source -> whole-number weight.
+      mixture: source -> whole-number weight, or its changes over steps.
       batch_size: rows of a global batch.
       seed: of the shuffle.
       process_index, process_count: which slice of each batch this process reads.
       workers: processes that read; 0 reads in threads.
+      window: shards of a source among which clips are shuffled; 0 for all.
+      wait_seconds: how long to wait for a shard that is being staged.
 
     Raises:
       DataError: on missing shards, or shards of another tokenizer or shape than the others.
-      ConfigError: if the batch doesn't divide by the processes.
+      ConfigError: if the batch doesn't divide by the processes, or staged shards are read without a window.
     """
 
     def __init__(
         self,
         shards: pathlib.Path,
-        mixture: Mapping[str, int],
+        mixture: Mapping[str, Weight],
         batch_size: int,
         seed: int,
         process_index: int = 0,
         process_count: int = 1,
         workers: int = 0,
+        window: int = 0,
+        wait_seconds: float = 0.0,
     ):
         if batch_size % process_count:
             below = batch_size - batch_size % process_count
@@ -82,23 +90,17 @@ class Pipeline:
                 f"config.train.batch_size={batch_size} doesn't divide by {process_count} processes; "
                 f"{below or process_count} or {below + process_count} would"
             )
-        weights = whole_weights(mixture)
-        self.manifests = {name: read_manifest(shards / name / "train") for name in weights}
+        self._mixture = Mixture(mixture, batch_size)
+        self.manifests = {name: read_manifest(shards / name / "train") for name in self._mixture.names}
         check_compatible(self.manifests)
         self._process = (process_index, process_count)
         self._workers = workers
-        streams, readers, first = [], [], 0
+        orders, readers = [], []
         for name, manifest in self.manifests.items():
-            reader = _reader(shards / name / "train", manifest)
-            # A source's order depends on its name and on nothing that a neighbour does.
-            own = int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:4], "little")
-            numbers = grain.MapDataset.range(first, first + len(reader))
-            streams.append(numbers.seed(own).shuffle().repeat())
-            readers.append(reader)
-            first += len(reader)
-        rows = mix(streams, list(weights.values()), _ENDLESS)
-        numbers = rows.batch(batch_size // process_count, drop_remainder=True)
-        self._batches = numbers.map(_ReadRows(readers))
+            readers.append(_reader(shards / name / "train", manifest, window, wait_seconds))
+            orders.append(source_order(manifest, window, seed, name))
+        read = _ReadRows(self._mixture, orders, readers, batch_size // process_count)
+        self._batches = grain.MapDataset.range(_ENDLESS).map(read)
 
     def batch_at(self, step: int) -> dict[str, np.ndarray]:
         """Returns this process's rows of the batch of step `step` (0 is the first)."""
@@ -108,20 +110,42 @@ class Pipeline:
     def batches_from(self, step: int) -> Iterator[dict[str, np.ndarray]]:
         """Returns an endless iterator of this process's rows from step `step` on."""
         index, count = self._process
-        batches = self._batches[slice(step * count + index, _ENDLESS // 2, count)]
-        dataset = batches.to_iter_dataset(grain.ReadOptions(num_threads=16, prefetch_buffer_size=16))
+        batches = self._batches[slice(step * count + index, _ENDLESS, count)]
+        options = grain.ReadOptions(num_threads=READ_AHEAD, prefetch_buffer_size=READ_AHEAD)
+        dataset = batches.to_iter_dataset(options)
         if self._workers:
             dataset = dataset.mp_prefetch(grain.MultiprocessingOptions(num_workers=self._workers))
         return iter(dataset)
 
+    def epochs(self, step: int) -> dict[str, float]:
+        """Returns how often the steps before `step` have gone through each source."""
+        taken_S = self._mixture.taken(step).tolist()
+        named = zip(taken_S, self.manifests.items(), strict=True)
+        return {name: taken / manifest.records for taken, (name, manifest) in named}
 
-def _reader(folder: pathlib.Path, manifest: Manifest) -> ShardReader:
+    def summary(self, steps: int) -> list[str]:
+        """Returns a line for each source about a run of so many steps: its share, its clips, and passes over them."""
+        taken_S = self._mixture.taken(steps)
+        share_S, width = taken_S / taken_S.sum(), max(map(len, self.manifests))
+        return [
+            f"{name:<{width}}  {100 * share:.3g}%  {self.manifests[name].records:,} clips  {epochs:.3g} passes"
+            for share, (name, epochs) in zip(share_S, self.epochs(steps).items(), strict=True)
+        ]
+
+
+def _reader(folder: pathlib.Path, manifest: Manifest, window: int, wait_seconds: float) -> ShardReader:
     if not manifest.records:
         raise DataError(
             f"{folder} holds no clips: all of its inputs were rejected, or went to the other split. rejected.jsonl "
             "beside it lists the rejected ones; otherwise change config.clips.validation_percent"
         )
-    return ShardReader(folder, manifest)
+    staged = read_staged(folder)
+    if staged is not None and staged.window != window:
+        raise ConfigError(
+            f"The shards in {folder} are staged for config.data.window={staged.window}, not {window}: run "
+            "toto_jax.data.stage and the training with the same config"
+        )
+    return ShardReader(folder, manifest, wait_seconds if staged else 0.0)
 
 
 def check_compatible(manifests: Mapping[str, Manifest]) -> None:

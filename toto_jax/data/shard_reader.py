@@ -7,6 +7,7 @@ import collections
 import math
 import pathlib
 import threading
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from toto_jax.video import START_TOKENS
 
 # An open shard keeps its index of records in memory, and a file handle; the least lately used are closed.
 MOST_OPEN = 256
+_LOOK_SECONDS = 0.2  # between looks for a shard that is on its way
 
 
 class ShardReader:
@@ -26,10 +28,11 @@ class ShardReader:
     Args:
       folder: of the manifest.
       manifest: as read.
+      wait_seconds: how long to wait for a shard that isn't there yet; 0 where all are.
     """
 
-    def __init__(self, folder: pathlib.Path, manifest: Manifest):
-        self._folder = pathlib.Path(folder)
+    def __init__(self, folder: pathlib.Path, manifest: Manifest, wait_seconds: float = 0.0):
+        self._folder, self._wait_seconds = pathlib.Path(folder), wait_seconds
         self._shards = manifest.shards
         self._shape, self._dtype = tuple(manifest.shape), DTYPES[manifest.dtype]
         self._ends = np.cumsum([shard.records for shard in manifest.shards], dtype=np.int64)
@@ -94,6 +97,8 @@ class ShardReader:
             if reader is not None:
                 self._open.move_to_end(shard)
         if reader is None:
+            if self._wait_seconds:
+                self._await(path)
             module = require("array_record.python.array_record_module", "train")
             # Records are asked for one by one, all over the file: reading ahead would be for nothing.
             reader = module.ArrayRecordReader(
@@ -110,6 +115,20 @@ class ShardReader:
                 # Not closed by force: another thread may be reading from it.
                 self._open.popitem(last=False)
         return reader
+
+    def _await(self, path: pathlib.Path) -> None:
+        """Waits until a staged shard is there, and lets go of those that were deleted, so that their space is free."""
+        with self._lock:
+            for shard in [s for s in self._open if not (self._folder / self._shards[s].file).exists()]:
+                del self._open[shard]
+        deadline = time.monotonic() + self._wait_seconds
+        while not path.exists():
+            if time.monotonic() > deadline:
+                raise DataError(
+                    f"The shard {path} did not come within config.data.wait_seconds={self._wait_seconds:g}. Is "
+                    "python -m toto_jax.data.stage running on this machine, with this config and this workdir?"
+                )
+            time.sleep(_LOOK_SECONDS)
 
 
 def read_clips(folder: pathlib.Path, manifest: Manifest, numbers: Sequence[int] | None = None) -> np.ndarray:

@@ -21,6 +21,7 @@ from toto_jax.data.claims import CLAIMS
 from toto_jax.data.clip_record import ClipRecord
 from toto_jax.data.manifest import DTYPES, Shard, file_sha256
 from toto_jax.errors import StorageError, require
+from toto_jax.video import START_TOKENS
 
 TEMPORARY = ".tmp"
 # One record a group, for random access to single clips; zstd level 3 shrinks codes of video by 40 %.
@@ -131,8 +132,10 @@ def write_text(path: pathlib.Path, text: str) -> None:
 
 
 def remove_remains(folder: pathlib.Path) -> None:
-    """Removes what killed workers left in the folder of a complete job: temporary files and claims."""
-    for path in [*folder.glob(f"*{TEMPORARY}"), *(folder / CLAIMS).glob("*")]:
+    """Removes what killed workers left in the folder of a complete job: temporary files of units, and claims."""
+    # Not all temporary files: another worker may just be writing the manifest.
+    units = [path for kind in START_TOKENS for path in folder.glob(f"{kind}-*{TEMPORARY}")]
+    for path in [*units, *(folder / CLAIMS).glob("*")]:
         path.unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # there is none, or another worker has just made a new one
         (folder / CLAIMS).rmdir()

@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 from toto_jax.data.clip_record import ClipRecord
 from toto_jax.data.manifest import Manifest, clip_index, read_manifest
 from toto_jax.data.shard_reader import read_clips
+from toto_jax.data.staged import read_staged
 from toto_jax.errors import DataError
 from toto_jax.tokenizers.base import Tokenizer
 from toto_jax.training.task import Task
@@ -27,7 +28,12 @@ class Split:
 
     @functools.cached_property
     def manifest(self) -> Manifest:
-        return read_manifest(self.folder)
+        """Of the shards that can be read at any time."""
+        manifest, staged = read_manifest(self.folder), read_staged(self.folder)
+        if staged is None:
+            return manifest
+        kept = tuple(shard for shard in manifest.shards if shard.file in staged.kept)
+        return dataclasses.replace(manifest, shards=kept)
 
     @functools.cached_property
     def index(self) -> list[ClipRecord]:

@@ -13,6 +13,7 @@ from toto_jax.training.metrics import duration
 Points = tuple[np.ndarray, np.ndarray]
 
 _SMALL_WIDTH, _SMALL_HEIGHT = 260, 190
+_EPOCHS = "epochs/"
 # Of a plotted log: more can't be told apart, and make the page heavy.
 _POINTS = 400
 _NOT_PLOTTED = {"step", "kind", "bad_steps", "bad_steps_in_a_row", "step_seconds_p95", "step_seconds_max"} | {
@@ -43,9 +44,16 @@ def training_curves(run: RunFiles) -> Html:
     if run.seconds:
         parts.append(prose(f"Where {duration(sum(run.seconds.values()))} went: {shares(run.seconds)}."))
     smalls = []
+    epochs = {
+        key.removeprefix(_EPOCHS): _thinned(*run.logged(key)) for key in keys if key.startswith(_EPOCHS)
+    }
+    if epochs:
+        smalls.append(
+            plot(_over_steps(epochs, "", "Passes over each source of clips."), _SMALL_WIDTH, _SMALL_HEIGHT)
+        )
     for key in keys:
         steps, values = _thinned(*run.logged(key))
-        if key not in (loss, "loss") and len(steps):
+        if key not in (loss, "loss") and not key.startswith(_EPOCHS) and len(steps):
             curve = _over_steps({key: (steps, values)}, "", LOGGED.get(key, readable(key)))
             smalls.append(plot(curve, _SMALL_WIDTH, _SMALL_HEIGHT))
     parts.append(element("div", *smalls, class_="smalls"))

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import pathlib
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -19,9 +20,16 @@ class MetricWriter:
     Args:
       workdir: of the run.
       first_step: what was written for later steps (by a run that was killed after its last checkpoint) is dropped.
+      beside: number of steps done -> what else to write in their lines of kind "train".
     """
 
-    def __init__(self, workdir: pathlib.Path, first_step: int):
+    def __init__(
+        self,
+        workdir: pathlib.Path,
+        first_step: int,
+        beside: Callable[[int], Mapping[str, float]] = lambda step: {},
+    ):
+        self._beside = beside
         self._path = workdir / LOG_NAME
         kept = [line for line in read_metrics(workdir) if line["step"] <= first_step]
         text = "".join(json.dumps(line) + "\n" for line in kept)
@@ -37,6 +45,8 @@ class MetricWriter:
 
     def write(self, step: int, kind: str, values: dict[str, float]) -> None:
         """Writes one line `{"step": ..., "kind": ..., name: value, ...}`."""
+        if kind == "train":
+            values = {**values, **self._beside(step)}
         self._file.write(json.dumps({**values, "step": step, "kind": kind}) + "\n")
         self._file.flush()
         if self._board is not None:
