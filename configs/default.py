@@ -13,11 +13,18 @@ def get_config() -> ConfigDict:
     c.seed = 0  # of parameters, data order, dropout-like noise and sampling
     c.task = "next_token"  # what is learned: "next_token" (a Toto) or "tokenizer" (of config.tokenizer.kind)
 
+    # "" starts with random parameters; or a run's workdir, or one of its checkpoints (<workdir>/checkpoints/<step>),
+    # starts with that run's parameters, whatever its grid, rotary base or mesh. A run that goes on doesn't look here.
+    c.init_from = ""
+
     c.data = ConfigDict()
     c.data.media = ""  # a folder or a list of videos and images, "synthetic", or "" when shards exist already
     c.data.labels = "none"  # "folder": the name of a file's folder is its class; "none"
     c.data.shards = ""  # folder of <source>/<split> shards; "" means <workdir>/shards
     c.data.mixture = ConfigDict({"media": 1})  # source -> whole-number weight in every batch
+    # Sources whose clips have another shape than the config's with as many codes (4 frames of 32 x 32 beside 16 of
+    # 16 x 16): they are trained on, and left out of evaluations.
+    c.data.other_shapes = ()
     c.data.workers = 0  # processes that read shards; threads are faster for token shards, so 0
     c.data.prefetch = 2  # batches kept ready on the devices
 

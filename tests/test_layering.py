@@ -23,7 +23,7 @@ LEVELS = [
         "inspect",
     },
     {"stages"},
-    {"pretrained"},
+    {"pretrained", "starting_point"},
     {"planning"},
     {"experiment"},
     {"settings"},

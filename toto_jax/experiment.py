@@ -122,9 +122,15 @@ class Experiment:
             jax.process_index(),
             jax.process_count(),
             self.settings.data.workers,
+            self.settings.data.other_shapes,
         )
         if self.settings.task == "next_token":
-            check_geometry(pipeline.manifests, self.settings.geometry, self.settings.tokenizer.codebook_size)
+            ordinary = {
+                name: manifest
+                for name, manifest in pipeline.manifests.items()
+                if name not in self.settings.data.other_shapes
+            }
+            check_geometry(ordinary, self.settings.geometry, self.settings.tokenizer.codebook_size)
             if (self.tokenizer_path / SPEC_NAME).exists():
                 self._check_tokenizer(read_spec(self.tokenizer_path), pipeline.manifests)
         return pipeline
@@ -133,7 +139,11 @@ class Experiment:
     def evaluators(self) -> Mapping[str, Any]:
         """Evaluators of config.evals by name, each built once so that each compiles once."""
         settings = self.settings
-        names = [name for name, weight in settings.data.mixture.items() if weight]
+        names = [
+            name
+            for name, weight in settings.data.mixture.items()
+            if weight and name not in settings.data.other_shapes
+        ]
         context = EvaluationContext(
             task=self.task,
             mesh=self.mesh,
@@ -209,6 +219,23 @@ def choose_step(folder: pathlib.Path, step: int | None) -> int:
             f"{folder} has no checkpoint of step {step}; it has {', '.join(map(str, steps))}"
         )
     return step
+
+
+def find_checkpoint(path: pathlib.Path, step: int | None = None) -> pathlib.Path:
+    """Returns a checkpoint's folder.
+
+    Args:
+      path: a workdir, or one of its checkpoints (`<workdir>/checkpoints/<step>`).
+      step: which checkpoint of a workdir; the newest by default.
+
+    Raises:
+      CheckpointError: if `path` is neither, or the workdir has no such checkpoint.
+    """
+    if (path / "checkpoints").is_dir():
+        return path / "checkpoints" / str(choose_step(path / "checkpoints", step))
+    if not path.name.isdigit():
+        raise CheckpointError(f"{path} is neither a workdir with checkpoints nor a checkpoint folder")
+    return path
 
 
 def build(

@@ -69,6 +69,7 @@ class Settings:
     name: str
     seed: int
     task: str
+    init_from: str
     data: DataConfig
     clips: ClipsConfig
     tokenizer: TokenizerConfig

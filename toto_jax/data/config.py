@@ -15,6 +15,7 @@ class DataConfig:
     labels: "folder" takes the name of a file's folder for its class; "none".
     shards: folder of `<source>/<split>` shards; "" means `<workdir>/shards`.
     mixture: source -> whole-number weight.
+    other_shapes: sources whose clips have another shape than the config's, with as many codes.
     workers: processes that read shards; 0 reads in threads.
     prefetch: batches kept ready on the devices.
     """
@@ -23,6 +24,7 @@ class DataConfig:
     labels: str
     shards: str
     mixture: Mapping[str, int]
+    other_shapes: tuple[str, ...]
     workers: int
     prefetch: int
 
@@ -31,6 +33,11 @@ class DataConfig:
             raise ConfigError(
                 f"config.data.labels={self.labels!r} is unknown; {nearest(self.labels, LABELS)}"
             )
+        for name in self.other_shapes:
+            if name not in self.mixture:
+                raise ConfigError(
+                    f"config.data.other_shapes names {name!r}; {nearest(name, self.mixture)} (config.data.mixture)"
+                )
         if self.workers < 0 or self.prefetch < 1:
             raise ConfigError(
                 f"config.data needs workers >= 0 and prefetch >= 1, got {self.workers} and {self.prefetch}"
