@@ -13,6 +13,10 @@ def get_config() -> ConfigDict:
     c.seed = 0  # of parameters, data order, dropout-like noise and sampling
     c.task = "next_token"  # what is learned: "next_token" (a Toto) or "tokenizer" (of config.tokenizer.kind)
 
+    # "" starts with random parameters; or a run's workdir, or one of its checkpoints (<workdir>/checkpoints/<step>),
+    # starts with that run's parameters, whatever its grid, rotary base or mesh. A run that goes on doesn't look here.
+    c.init_from = ""
+
     c.data = ConfigDict()
     c.data.media = ""  # a folder or a list of videos and images, "synthetic", or "" when shards exist already
     c.data.labels = "none"  # "folder": the name of a file's folder is its class; "none"
@@ -24,6 +28,9 @@ def get_config() -> ConfigDict:
         0  # shards among which clips are shuffled, drawn anew in each epoch; 0 for all of a source
     )
     c.data.wait_seconds = 600.0  # for a shard that toto_jax.data.stage has not copied yet
+    # Sources whose clips have another shape than the config's with as many codes (4 frames of 32 x 32 beside 16 of
+    # 16 x 16): they are trained on, and left out of evaluations.
+    c.data.other_shapes = ()
     c.data.workers = 0  # processes that read shards; threads are faster for token shards, so 0
     c.data.prefetch = 2  # batches kept ready on the devices
 

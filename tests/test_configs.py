@@ -11,6 +11,7 @@ import jax
 import pytest
 from ml_collections import ConfigDict
 
+from configs import finetune_32
 from configs.tokenizers import vqgan
 from toto_jax import settings as settings_module
 from toto_jax.config import from_json, to_json
@@ -61,6 +62,34 @@ def test_every_variant_of_vqgan_builds(variant: str, tmp_path: pathlib.Path) -> 
     codes = experiment.settings.tokenizer.codebook_size
     assert experiment.task.network.config.codebook_size == codes
     assert (experiment.settings.geometry.height, experiment.settings.geometry.width) == (16, 16)
+
+
+# Steps: images x epochs over the 1,024 images of a step, rounded up.
+@pytest.mark.parametrize(
+    ("variant", "starts_with", "steps"),
+    [("base", "base", 1_252), ("large", "large", 1_252), ("1b", "1b", 1_252), ("large:50", "large", 62_557),
+     ("small", "quickstart", 150)],
+)  # fmt: skip
+def test_every_variant_of_the_fine_tune_takes_the_parameters_of_the_run_before(
+    variant: str, starts_with: str, steps: int, tmp_path: pathlib.Path
+) -> None:
+    before, after = load(ROOT / "configs" / f"{starts_with}.py"), finetune_32.get_config(variant)
+    assert keys(after) == keys(before)
+    states = [build(config, tmp_path, jax.devices()[:1]) for config in (before, after)]
+    jax.tree.map(
+        lambda a, b: pytest.fail(f"{a.shape} {b.shape}") if a.shape != b.shape else None,
+        *(experiment.trainer.abstract_state.params for experiment in states),
+    )
+    low, high = (experiment.settings.geometry for experiment in states)
+    assert (high.height, high.codes) == (2 * low.height, low.codes)
+    assert (after.train.steps, after.model.rope_base) == (steps, 50_000)
+    assert after.optimizer.learning_rate == pytest.approx(before.optimizer.learning_rate / 10)
+
+
+@pytest.mark.parametrize("variant", ["huge", "large:0", "large:few", "small:2"])
+def test_a_variant_that_is_not_there_is_refused(variant: str) -> None:
+    with pytest.raises(ValueError, match="knows small, base, large, 1b, and .*large:50"):
+        finetune_32.get_config(variant)
 
 
 def test_running_means_of_codes_want_whole_batches(tmp_path: pathlib.Path) -> None:

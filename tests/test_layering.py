@@ -25,7 +25,7 @@ LEVELS = [
         "stage",
     },
     {"stages"},
-    {"pretrained"},
+    {"pretrained", "starting_point"},
     {"planning"},
     {"experiment", "shard_job"},
     {"settings"},

@@ -128,9 +128,15 @@ class Experiment:
             self.settings.data.workers,
             self.settings.data.window,
             self.settings.data.wait_seconds,
+            self.settings.data.other_shapes,
         )
         if self.settings.task == "next_token":
-            check_geometry(pipeline.manifests, self.settings.geometry, self.settings.tokenizer.codebook_size)
+            ordinary = {
+                name: manifest
+                for name, manifest in pipeline.manifests.items()
+                if name not in self.settings.data.other_shapes
+            }
+            check_geometry(ordinary, self.settings.geometry, self.settings.tokenizer.codebook_size)
             if (self.tokenizer_path / SPEC_NAME).exists():
                 self._check_tokenizer(read_spec(self.tokenizer_path), pipeline.manifests)
         return pipeline
@@ -139,6 +145,7 @@ class Experiment:
     def evaluators(self) -> Mapping[str, Any]:
         """Evaluators of config.evals by name, each built once so that each compiles once."""
         settings = self.settings
+        names = [name for name in settings.data.sources if name not in settings.data.other_shapes]
         context = EvaluationContext(
             task=self.task,
             mesh=self.mesh,
@@ -147,7 +154,7 @@ class Experiment:
             codebook_size=settings.tokenizer.codebook_size,
             splits={
                 name: {split: Split(self.shards / name / split) for split in ("train", "validation")}
-                for name in settings.data.sources
+                for name in names
             },
             load_tokenizer=self.load_tokenizer,
             tokenizer_of=lambda params: FrameTokenizer(
@@ -214,6 +221,23 @@ def choose_step(folder: pathlib.Path, step: int | None) -> int:
             f"{folder} has no checkpoint of step {step}; it has {', '.join(map(str, steps))}"
         )
     return step
+
+
+def find_checkpoint(path: pathlib.Path, step: int | None = None) -> pathlib.Path:
+    """Returns a checkpoint's folder.
+
+    Args:
+      path: a workdir, or one of its checkpoints (`<workdir>/checkpoints/<step>`).
+      step: which checkpoint of a workdir; the newest by default.
+
+    Raises:
+      CheckpointError: if `path` is neither, or the workdir has no such checkpoint.
+    """
+    if (path / "checkpoints").is_dir():
+        return path / "checkpoints" / str(choose_step(path / "checkpoints", step))
+    if not path.name.isdigit():
+        raise CheckpointError(f"{path} is neither a workdir with checkpoints nor a checkpoint folder")
+    return path
 
 
 def build(

@@ -21,7 +21,7 @@ import numpy as np
 
 from toto_jax.config import from_json
 from toto_jax.errors import CheckpointError, ConfigError
-from toto_jax.experiment import build, choose_step
+from toto_jax.experiment import build, find_checkpoint
 from toto_jax.generation.rollout import continue_frames
 from toto_jax.generation.sampling import SamplerConfig
 from toto_jax.models.decoder import Decoder
@@ -156,13 +156,7 @@ def from_pretrained(
     Raises:
       CheckpointError: if there is no checkpoint, no tokenizer, or what is there doesn't fit together.
     """
-    path = pathlib.Path(path)
-    if (path / "checkpoints").is_dir():
-        checkpoint = path / "checkpoints" / str(choose_step(path / "checkpoints", step))
-    else:
-        checkpoint = path
-    if not checkpoint.name.isdigit():
-        raise CheckpointError(f"{path} is neither a workdir with checkpoints nor a checkpoint folder")
+    checkpoint = find_checkpoint(pathlib.Path(path), step)
     workdir = checkpoint.parent.parent
 
     config = from_json(json.dumps(read_metadata(checkpoint)["config"]))

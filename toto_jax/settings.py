@@ -70,6 +70,7 @@ class Settings:
     name: str
     seed: int
     task: str
+    init_from: str
     data: DataConfig
     clips: ClipsConfig
     decoding: DecodingConfig

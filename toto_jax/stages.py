@@ -16,11 +16,13 @@ from toto_jax.data.timeline import Timeline
 from toto_jax.data.worker import Share
 from toto_jax.errors import ConfigError, DataError
 from toto_jax.evaluation.descriptions import EVALUATORS
+from toto_jax.evaluation.run_files import write_summary
 from toto_jax.experiment import Experiment, build
-from toto_jax.settings import Settings, parse
+from toto_jax.settings import Settings
 from toto_jax.shard_job import load_shard_tokenizer, open_shard_job, tokenizer_path
 from toto_jax.sharding.agreement import fetch, is_first, on_first_process
 from toto_jax.sharding.report import sharding_report
+from toto_jax.starting_point import StartingPoint, find_starting_point
 from toto_jax.tokenizers.base import TokenizerSpec
 from toto_jax.tokenizers.loading import SPEC_NAME, read_spec, save_tokenizer
 from toto_jax.training.checkpoint import Checkpoints
@@ -66,11 +68,11 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path, log: Log = pri
     Returns:
       The experiment, for whoever wants to go on with it.
     """
-    settings = parse(config)
+    experiment = build(config, workdir)
+    settings, origin = experiment.settings, find_starting_point(experiment)
     on_first_process(lambda: claim_workdir(config, workdir))
     prepare(settings, workdir, log)
-    experiment = build(config, workdir)
-    train(experiment, config, log)
+    train(experiment, config, origin, log)
     if settings.task == "tokenizer":
         path, task = experiment.tokenizer_path, experiment.task
         params = fetch(task.tokenizer_params(experiment.restore_params()[0]))
@@ -193,10 +195,20 @@ def train_tokenizer(settings: Settings, path: pathlib.Path, workdir: pathlib.Pat
     run(config, workdir, log)
 
 
-def train(experiment: Experiment, config: ml_collections.ConfigDict, log: Log) -> TrainState:
-    """Trains, from the newest checkpoint of the workdir where there is one, evaluating as the config says."""
+def train(
+    experiment: Experiment, config: ml_collections.ConfigDict, origin: StartingPoint | None, log: Log
+) -> TrainState:
+    """Trains, evaluating as the config says.
+
+    It goes on from the newest checkpoint of the workdir where there is one, or starts with the parameters of `origin`,
+    or with random ones.
+    """
     settings, trainer = experiment.settings, experiment.trainer
-    metadata = {"config": json.loads(to_json(config))}
+    spec = next(iter(experiment.pipeline.manifests.values())).tokenizer
+    metadata = {"config": json.loads(to_json(config)), "tokenizer": spec.to_json()}
+    if origin is not None:
+        origin.check_tokenizer(spec)
+        on_first_process(lambda: write_summary(experiment.workdir, {"started_from": str(origin.checkpoint)}))
     checkpoints = Checkpoints(experiment.checkpoint_folder, settings.checkpoint, metadata)
     start = checkpoints.latest_step or 0
     writer = MetricWriter(experiment.workdir, start, experiment.epochs) if is_first() else None
@@ -210,8 +222,12 @@ def train(experiment: Experiment, config: ml_collections.ConfigDict, log: Log) -
         log(f"   {name}, {when}: {EVALUATORS[entry['type']].purpose}")
     if experiment.mesh.size > 1:
         log(sharding_report(trainer.abstract_state.params, trainer.state_shardings.params, experiment.mesh))
+    if settings.data.other_shapes:
+        log(f"   Left out of evaluations, as of other shapes: {', '.join(settings.data.other_shapes)}")
     if start:
         log(f"Going on from step {start}")
+    elif origin is not None:
+        log(f"Starting with the parameters of {origin.checkpoint}")
     try:
         if start < settings.train.steps:
             for line in experiment.pipeline.summary(settings.train.steps):
@@ -219,6 +235,7 @@ def train(experiment: Experiment, config: ml_collections.ConfigDict, log: Log) -
         state = trainer.fit(
             experiment.batches_from,
             checkpoints=checkpoints,
+            initial=None if origin is None else origin.read,
             writer=writer,
             hooks=[
                 Hook(entry["every"], _evaluation(experiment, name, writer, log))

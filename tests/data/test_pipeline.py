@@ -21,7 +21,11 @@ def spec(content_hash: str = "a" * 64) -> TokenizerSpec:
 
 
 def write(
-    root: pathlib.Path, source: str, clips: dict[str, list[int]], made_by: TokenizerSpec | None = None
+    root: pathlib.Path,
+    source: str,
+    clips: dict[str, list[int]],
+    made_by: TokenizerSpec | None = None,
+    shape: tuple[int, ...] = (2, 2, 2),
 ) -> None:
     """Writes a source whose clip n is all code n, so that a batch shows which clips it has."""
     folder = root / source / "train"
@@ -32,9 +36,9 @@ def write(
             writer = ShardWriter(folder, f"{kind}-{part:05}", kind)
             for number in some:
                 record = ClipRecord(kind, (f"{number}",), (None,), 0.0, 1.0, (0, 1), ((0, 0),))
-                writer.add(np.full((2, 2, 2), number, np.uint16), record)
+                writer.add(np.full(shape, number, np.uint16), record)
             shards.append(writer.commit("digest").shard)
-    manifest = Manifest(made_by or spec(), (2, 2, 2), "uint16", None, tuple(shards), (), 0, {})
+    manifest = Manifest(made_by or spec(), shape, "uint16", None, tuple(shards), (), 0, {})
     (folder / MANIFEST).write_text(manifest.to_json())
 
 
@@ -183,6 +187,31 @@ def test_a_source_without_clips_is_an_error(shards: pathlib.Path) -> None:
     (folder / MANIFEST).write_text(Manifest(spec(), (2, 2, 2), "uint16", None, (), (), 3, {}).to_json())
     with pytest.raises(DataError, match="empty/train holds no clips.*rejected.jsonl"):
         pipeline(shards, mixture={"empty": 1})
+
+
+def test_a_named_source_may_have_another_shape_with_as_many_codes(shards: pathlib.Path) -> None:
+    write(shards, "wide", {"image": list(range(200, 220))}, shape=(1, 2, 4))
+    mixture = {"films": 1, "wide": 1}
+    with pytest.raises(
+        DataError, match=r"'wide' have the shape \(1, 2, 4\).*or name 'wide' in .*other_shapes"
+    ):
+        pipeline(shards, mixture=mixture)
+    ids_BT = pipeline(shards, mixture=mixture, other_shapes=("wide",)).batch_at(0)["ids"]
+    assert ids_BT.shape == (16, GEOMETRY.sequence_length)
+    assert sum(ids_BT[:, 1] >= 204) == 8
+    for row in ids_BT:
+        assert row[0] == (IMAGE_START if row[1] >= 204 else VIDEO_START)
+        assert (row[1:-1] == row[1]).all()
+
+
+def test_other_shapes_are_not_accepted_without_need(shards: pathlib.Path) -> None:
+    write(shards, "long", {"video": list(range(8))}, shape=(3, 2, 2))
+    with pytest.raises(DataError, match=r"'long' have the shape \(3, 2, 2\).*same config.clips$"):
+        pipeline(shards, mixture={"films": 1, "long": 1}, other_shapes=("long",))
+    with pytest.raises(ConfigError, match="names 'photos', whose clips have the shape of those of 'films'"):
+        pipeline(shards, other_shapes=("photos",))
+    with pytest.raises(ConfigError, match="names all sources of positive weight"):
+        pipeline(shards, other_shapes=("films", "photos"))
 
 
 def test_shards_of_another_shape_say_what_would_fit(shards: pathlib.Path) -> None:

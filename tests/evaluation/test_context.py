@@ -3,8 +3,9 @@ import pathlib
 import numpy as np
 import pytest
 
-from tests.evaluation.toy_context import make_context
+from tests.evaluation.toy_context import make_context, write_images
 from toto_jax.errors import DataError
+from toto_jax.evaluation.context import Split
 
 
 def test_a_split_is_read_evenly_and_never_beyond_its_end(tmp_path: pathlib.Path) -> None:
@@ -23,3 +24,25 @@ def test_a_kind_that_is_not_there_and_an_unknown_source_are_errors(tmp_path: pat
     with pytest.raises(DataError, match="no source 'toys'; known: toy"):
         context.only_source("toys")
     assert context.only_source() is context.splits["toy"]
+
+
+def test_images_of_rows_are_read_one_by_one_with_their_own_labels(tmp_path: pathlib.Path) -> None:
+    """Six images in two rows of four, the second filled up with the first two again; the third has no label."""
+    write_images(tmp_path / "photos", [[0, 1, 2, 3], [4, 5, 0, 1]], {0: 0, 1: 1, 3: 1, 4: 0, 5: 1})
+    split = Split(tmp_path / "photos")
+    assert [record.label for record in split.index] == [None, None], "a row has no class"
+    clips_MFhw, labels_M = split.read_labelled(10, "image")
+    assert clips_MFhw.shape == (5, 1, 2, 2)
+    np.testing.assert_array_equal(clips_MFhw.reshape(5, -1), np.repeat([[0], [1], [3], [4], [5]], 4, axis=1))
+    np.testing.assert_array_equal(labels_M, [0, 1, 1, 0, 1])
+    few, labels = split.read_labelled(3, "image")
+    assert (few[:, 0, 0, 0].tolist(), labels.tolist()) == ([0, 3, 5], [0, 1, 1])
+    with pytest.raises(DataError, match="holds no video with a label"):
+        split.read_labelled(10, "video")
+
+
+def test_labelled_videos_are_read_whole(tmp_path: pathlib.Path) -> None:
+    split = make_context(tmp_path).splits["toy"]["validation"]
+    clips_MFhw, labels_M = split.read_labelled(5, "video")
+    np.testing.assert_array_equal(clips_MFhw, split.read(5)[0])
+    assert labels_M.tolist() == [0, 0, 0, 0, 0], "records 0, 8, 16, 24, 32 of alternating classes"

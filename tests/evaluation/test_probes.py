@@ -5,9 +5,10 @@ import jax
 import numpy as np
 import pytest
 
-from tests.evaluation.toy_context import make_context
+from tests.evaluation.toy_context import make_context, write_images
 from toto_jax.errors import ConfigError
 from toto_jax.evaluation import probes as probes_module
+from toto_jax.evaluation.context import Split
 from toto_jax.evaluation.probes import Probes, ProbesConfig
 from toto_jax.evaluation.results import Curve, Table
 
@@ -37,6 +38,25 @@ def test_probes_read_a_class_off_the_layers(tmp_path: pathlib.Path) -> None:
         "attention, pre-trained", "average, pre-trained",
         "attention, random weights", "average, random weights", "chance",
     }  # fmt: skip
+
+
+def test_images_are_probed_one_by_one(tmp_path: pathlib.Path) -> None:
+    """An image is odd or even, which its codes tell; a row has both, so no clip of the row's length could be named."""
+    context = make_context(tmp_path / "videos")
+    labels = {image: image % 2 for image in range(100)}
+    for split, first, count in (("train", 0, 16), ("validation", 64, 9)):
+        rows = [[first + 4 * row + image for image in range(4)] for row in range(count)]
+        write_images(tmp_path / "photos" / split, rows, labels)
+    splits = {name: Split(tmp_path / "photos" / name) for name in ("train", "validation")}
+    context = dataclasses.replace(context, splits={"photos": splits})
+    probes = Probes(CONFIG, context)
+    ids_MT, labels_M = probes._labelled(splits["train"], 3, "image")
+    # Images 0, 31 and 63 of 64, of codes modulo 20: image start, four codes shifted past the special tokens, no end.
+    np.testing.assert_array_equal(ids_MT, [[3, 4, 4, 4, 4], [3, 15, 15, 15, 15], [3, 7, 7, 7, 7]])
+    np.testing.assert_array_equal(labels_M, [0, 1, 1])
+    results = dict(probes.run(context.task.init(jax.random.key(0))))
+    assert results["attention_accuracy"] > 85
+    assert results["accuracy_by_layer"].y_label == "accuracy on held-out images, %"
 
 
 def test_features_computed_anew_equal_cached_ones(

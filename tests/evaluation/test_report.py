@@ -9,6 +9,7 @@ import pytest
 from toto_jax.evaluation.record import write_results
 from toto_jax.evaluation.report import write_report
 from toto_jax.evaluation.results import Animation, Curve, Picture, Table
+from toto_jax.evaluation.run_files import write_summary
 
 pytest.importorskip("matplotlib")
 pytest.importorskip("PIL.Image")
@@ -196,6 +197,14 @@ def test_nothing_hostile_survives(tmp_path):
     assert "script" not in shown.tags
     assert shown.by_tag["h1"] == [HOSTILE]
     assert shown.text.count(HOSTILE) > 8
+
+
+def test_a_fine_tune_says_what_it_started_with(tmp_path):
+    write_run(tmp_path, CONFIG)
+    assert "It started with" not in report(tmp_path).text
+    write_summary(tmp_path, {"started_from": "runs/before/checkpoints/500"})
+    shown = report(tmp_path)
+    assert "It started with the parameters of runs/before/checkpoints/500 ." in shown.text
 
 
 def test_percents_of_probes_are_shown_as_such_beside_their_controls(tmp_path):

@@ -5,9 +5,10 @@ import jax
 import numpy as np
 import pytest
 
-from tests.evaluation.toy_context import make_context
+from tests.evaluation.toy_context import make_context, write_images
 from toto_jax.errors import ConfigError
 from toto_jax.evaluation import rollout as rollout_module
+from toto_jax.evaluation.context import Split
 from toto_jax.evaluation.results import Animation, Picture
 from toto_jax.evaluation.rollout import Rollout, RolloutConfig
 
@@ -24,6 +25,13 @@ def test_it_yields_an_animation_a_sheet_and_numbers(tmp_path: pathlib.Path) -> N
     assert isinstance(sheet, Picture)
     assert len(animation.frames_FHWC) == 7, "six frames, the last one held a moment longer"
     assert 0 <= results["percent_codes_changing"] <= 100
+
+
+def test_images_have_nothing_to_go_on(tmp_path: pathlib.Path) -> None:
+    context = make_context(tmp_path)
+    write_images(tmp_path / "photos", [[0, 1, 2, 3]], {})
+    context = dataclasses.replace(context, splits={"photos": {"validation": Split(tmp_path / "photos")}})
+    assert not list(Rollout(CONFIG, context).run(context.task.init(jax.random.key(0))))
 
 
 def test_a_perfect_dreamer_has_the_truths_numbers(

@@ -54,6 +54,19 @@ def write_split(folder: pathlib.Path, clips: int, seed: int, labelled: bool) -> 
     (folder / MANIFEST).write_text(Manifest(SPEC, (4, 2, 2), "uint16", 8.0, (shard,), names, 0, {}).to_json())
 
 
+def write_images(folder: pathlib.Path, rows: list[list[int]], labels: dict[int, int]) -> None:
+    """Writes rows of four images; image n is all code n modulo the codebook, and has a class if `labels` has one."""
+    folder.mkdir(parents=True)
+    writer = ShardWriter(folder, "image-00000", "image")
+    for row in rows:
+        codes = np.repeat(np.array(row, np.uint16)[:, None] % CODEBOOK, 4, axis=1).reshape(4, 2, 2)
+        sources, classes = tuple(map(str, row)), tuple(labels.get(image) for image in row)
+        writer.add(codes, ClipRecord("image", sources, classes, None, None, (0,) * 4, ((0, 0),) * 4))
+    shard = writer.commit("digest").shard
+    manifest = Manifest(SPEC, (4, 2, 2), "uint16", None, (shard,), CLASSES, 0, {})
+    (folder / MANIFEST).write_text(manifest.to_json())
+
+
 def make_context(root: pathlib.Path, labelled: bool = True, devices: int = 1) -> EvaluationContext:
     for seed, (split, clips) in enumerate({"train": 64, "validation": 33}.items()):
         write_split(root / "toy" / split, clips, seed, labelled)

@@ -76,6 +76,33 @@ def test_a_finished_run_is_not_trained_further(tmp_path: pathlib.Path) -> None:
     jax.tree.map(np.testing.assert_array_equal, first, again)
 
 
+def test_a_run_starts_with_given_parameters_and_goes_on_without_them(tmp_path: pathlib.Path) -> None:
+    """The state is that of given parameters and of nothing else; a run with a checkpoint doesn't ask for them."""
+    trained = trainer(devices=8, mesh=MeshConfig(1, 1, 4, 1, 2), ema=0.9)
+    given = {"matrix": np.arange(64, dtype=np.float32).reshape(8, 8), "gain": np.full(8, 2, np.float32)}
+
+    def read() -> Any:
+        return jax.device_put(given, trained.state_shardings.params)
+
+    state = trained.init(read())
+    for params in (state.params, state.ema):
+        jax.tree.map(np.testing.assert_array_equal, params, given)
+    for leaf in jax.tree.leaves((state.opt_state, state.step, state.bad_steps, state.bad_steps_in_a_row)):
+        assert not np.any(leaf)
+    assert state.params["matrix"].sharding == trained.state_shardings.params["matrix"]
+    whole = fit(trainer(), tmp_path / "whole", initial=lambda: jax.device_put(given))
+    assert not np.allclose(whole.params["gain"], fit(trainer(), tmp_path / "other").params["gain"], atol=0.5)
+    with pytest.raises(Preempted):
+        fit(
+            trainer(),
+            tmp_path / "stopped",
+            initial=lambda: jax.device_put(given),
+            hooks=[Hook(4, lambda step, state: os.kill(os.getpid(), signal.SIGTERM))],
+        )
+    resumed = fit(trainer(), tmp_path / "stopped", initial=lambda: pytest.fail("it was asked for again"))
+    jax.tree.map(np.testing.assert_array_equal, whole, resumed)
+
+
 def test_bad_steps_in_a_row_stop_the_run_with_advice(tmp_path: pathlib.Path) -> None:
     trained = trainer(max_bad_steps=3)
     with pytest.raises(

@@ -18,6 +18,7 @@ class DataConfig:
     mixture: source -> whole-number weight, or its changes over steps (see `data.mixture`).
     window: shards of a source among which clips are shuffled; 0 for all of them.
     wait_seconds: how long to wait for a shard that is being staged.
+    other_shapes: sources whose clips have another shape than the config's, with as many codes.
     workers: processes that read shards; 0 reads in threads.
     prefetch: batches kept ready on the devices.
     """
@@ -28,6 +29,7 @@ class DataConfig:
     mixture: Mapping[str, Weight]
     window: int
     wait_seconds: float
+    other_shapes: tuple[str, ...]
     workers: int
     prefetch: int
 
@@ -36,6 +38,11 @@ class DataConfig:
             raise ConfigError(
                 f"config.data.labels={self.labels!r} is unknown; {nearest(self.labels, LABELS)}"
             )
+        for name in self.other_shapes:
+            if name not in self.mixture:
+                raise ConfigError(
+                    f"config.data.other_shapes names {name!r}; {nearest(name, self.mixture)} (config.data.mixture)"
+                )
         if self.workers < 0 or self.prefetch < 1:
             raise ConfigError(
                 f"config.data needs workers >= 0 and prefetch >= 1, got {self.workers} and {self.prefetch}"

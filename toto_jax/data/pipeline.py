@@ -5,6 +5,7 @@ The stream of rows is mixed, shuffled and repeated by index arithmetic (mixture.
 a batch holds, so the state of the data in a checkpoint is the step.
 """
 
+import math
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -47,11 +48,13 @@ class _ReadRows:
             reader, rows = self._readers[source], sources_B == source
             numbers = self._orders[source].numbers(places_B[rows])
             clips = reader.read(numbers)
+            if clips.dtype != np.uint8:
+                clips = clips.reshape(len(clips), -1)  # sources may differ in frames and grid, not in codes
             clips_B = np.empty((size, *clips.shape[1:]), clips.dtype) if clips_B is None else clips_B
             clips_B[rows], starts_B[rows] = clips, reader.starts(numbers)
         if clips_B.dtype == np.uint8:
             return {"pixels": clips_B}
-        return {"ids": to_sequences(clips_B.reshape(size, -1), starts_B)}
+        return {"ids": to_sequences(clips_B, starts_B)}
 
 
 class Pipeline:
@@ -66,6 +69,7 @@ class Pipeline:
       workers: processes that read; 0 reads in threads.
       window: shards of a source among which clips are shuffled; 0 for all.
       wait_seconds: how long to wait for a shard that is being staged.
+      other_shapes: sources of codes whose clips may have another shape than the others', with as many codes.
 
     Raises:
       DataError: on missing shards, or shards of another tokenizer or shape than the others.
@@ -83,6 +87,7 @@ class Pipeline:
         workers: int = 0,
         window: int = 0,
         wait_seconds: float = 0.0,
+        other_shapes: Sequence[str] = (),
     ):
         if batch_size % process_count:
             below = batch_size - batch_size % process_count
@@ -92,7 +97,7 @@ class Pipeline:
             )
         self._mixture = Mixture(mixture, batch_size)
         self.manifests = {name: read_manifest(shards / name / "train") for name in self._mixture.names}
-        check_compatible(self.manifests)
+        check_compatible(self.manifests, other_shapes)
         self._process = (process_index, process_count)
         self._workers = workers
         orders, readers = [], []
@@ -148,13 +153,20 @@ def _reader(folder: pathlib.Path, manifest: Manifest, window: int, wait_seconds:
     return ShardReader(folder, manifest, wait_seconds if staged else 0.0)
 
 
-def check_compatible(manifests: Mapping[str, Manifest]) -> None:
-    """Checks that all sources were written by one tokenizer in one shape.
+def check_compatible(manifests: Mapping[str, Manifest], other_shapes: Sequence[str] = ()) -> None:
+    """Checks that all sources were written by one tokenizer, in one shape but for those that may have others.
 
     Raises:
+      ConfigError: if no source has the shape that the others are compared with, or one that may differ doesn't.
       DataError: naming the two that differ.
     """
-    first_name, first = next(iter(manifests.items()))
+    ordinary = [name for name in manifests if name not in other_shapes]
+    if not ordinary:
+        raise ConfigError(
+            f"config.data.other_shapes names all sources of positive weight ({', '.join(manifests)}); "
+            "at least one has to have the shape of config.clips, which evaluations look at"
+        )
+    first_name, first = ordinary[0], manifests[ordinary[0]]
     for name, manifest in manifests.items():
         mine, theirs = manifest.tokenizer, first.tokenizer
         if mine.content_hash != theirs.content_hash:
@@ -163,10 +175,20 @@ def check_compatible(manifests: Mapping[str, Manifest]) -> None:
                 f"{first_name!r} by {theirs.kind} {theirs.content_hash[:12]}: their codes mean different things. "
                 "Run pretokenize on both with the same tokenizer"
             )
-        if tuple(manifest.shape) != tuple(first.shape):
+        same = tuple(manifest.shape) == tuple(first.shape)
+        if same and name in other_shapes:
+            raise ConfigError(
+                f"config.data.other_shapes names {name!r}, whose clips have the shape of those of {first_name!r}, "
+                f"{tuple(first.shape)}: take it out, so that evaluations see it"
+            )
+        as_many = manifest.dtype != "uint8" and math.prod(manifest.shape) == math.prod(first.shape)
+        if not same and not (as_many and name in other_shapes):
+            advice = (
+                f", or name {name!r} in config.data.other_shapes: both have as many codes" if as_many else ""
+            )
             raise DataError(
-                f"Clips of {name!r} have the shape {tuple(manifest.shape)}, "
-                f"those of {first_name!r} {tuple(first.shape)}; run pretokenize on both with the same config.clips"
+                f"Clips of {name!r} have the shape {tuple(manifest.shape)}, those of {first_name!r} "
+                f"{tuple(first.shape)}; run pretokenize on both with the same config.clips{advice}"
             )
 
 

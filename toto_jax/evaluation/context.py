@@ -55,6 +55,37 @@ class Split:
             raise DataError(f"{self.folder} holds no {kind or ''} clips")
         return read_clips(self.folder, self.manifest, numbers.tolist()), numbers
 
+    def read_labelled(self, limit: int, kind: str) -> tuple[np.ndarray, np.ndarray]:
+        """Returns (clips_MFhw, labels_M) of at most `limit` labelled videos or images, spread evenly over the split.
+
+        A row of images has no class, but each image in it has: each becomes a clip of one frame. Images that fill a
+        shard's last row up are there already, and count once.
+
+        Args:
+          limit: how many at most.
+          kind: "video" or "image".
+
+        Raises:
+          DataError: if none has a label.
+        """
+        places: dict[Any, tuple[int, slice, int | None]] = {}
+        for number, record in enumerate(self.index):
+            if record.kind == kind == "video":
+                places[number] = (number, slice(None), record.label)
+            elif record.kind == kind:
+                for frame, (source, label) in enumerate(zip(record.sources, record.labels, strict=True)):
+                    places.setdefault(source, (number, slice(frame, frame + 1), label))
+        found = [place for place in places.values() if place[2] is not None]
+        if not found:
+            raise DataError(f"{self.folder} holds no {kind} with a label: the classes can't be told apart")
+        chosen = [
+            found[row] for row in np.linspace(0, len(found) - 1, min(limit, len(found))).astype(np.int64)
+        ]
+        numbers, rows = np.unique([number for number, *_ in chosen], return_inverse=True)
+        clips = read_clips(self.folder, self.manifest, numbers.tolist())
+        clips_MFhw = np.stack([clips[row][frames] for row, (_, frames, _) in zip(rows, chosen, strict=True)])
+        return clips_MFhw, np.array([label for *_, label in chosen], np.int32)
+
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationContext:

@@ -105,6 +105,7 @@ EVALUATORS: Mapping[str, Description] = {
                 {"psnr_db_of_last_frame_held": "hold the last given frame"},
             ),
         ),
+        needs="It needs videos: images have nothing that could go on.",
         purpose="held-out clips are continued and painted, to be looked at beside the truth",
     ),
     "probes": Description(

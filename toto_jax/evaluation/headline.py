@@ -67,6 +67,8 @@ def _facts(run: RunFiles) -> Iterator[str]:
     if run.step is not None and steps and batch:
         so_far = "all" if run.step == steps else f"{run.step:,} of"
         sentences.append(f"It has learned for {so_far} {steps:,} steps of {batch:,} clips.")
+    if origin := run.summary.get("started_from"):
+        sentences.append(f"It started with the parameters of `{origin}`.")
     if sentences:
         yield " ".join(sentences)
 

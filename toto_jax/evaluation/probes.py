@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding
 
-from toto_jax.errors import ConfigError, DataError
+from toto_jax.errors import ConfigError
 from toto_jax.evaluation.context import EvaluationContext, Split
 from toto_jax.evaluation.results import Curve, Result, Table
 from toto_jax.models.decoder import Decoder
@@ -36,7 +36,7 @@ _CACHE_BYTES = 2**31
 @dataclasses.dataclass(frozen=True)
 class ProbesConfig:
     """Attributes:
-    source: which source's labelled videos; "" for the first.
+    source: which source's labelled clips; "" for the first. Where it has no videos, each image is a clip of one frame.
     train_clips, validation_clips: how many at most.
     batch_size: clips of a step.
     steps: of training the probes.
@@ -73,8 +73,9 @@ class Probes:
         classes = splits["train"].manifest.class_names
         if len(classes) < 2:
             return
+        medium = "video" if any(record.kind == "video" for record in splits["train"].index) else "image"
         data = {
-            name: self._labelled(splits[name], limit)
+            name: self._labelled(splits[name], limit, medium)
             for name, limit in (
                 ("train", self._config.train_clips),
                 ("validation", self._config.validation_clips),
@@ -106,8 +107,8 @@ class Probes:
                 layers,
                 {**series, "chance": np.full(len(layers), chance)},
                 "layer (0 is the embedding)",
-                "accuracy on held-out clips, %",
-                f"Which of {len(classes)} classes a clip is of, read off each frozen layer by a probe.",
+                f"accuracy on held-out {medium}s, %",
+                f"Which of {len(classes)} classes a held-out {medium} is of, read off each frozen layer by a probe.",
             ),
         )
         rows = tuple(
@@ -123,16 +124,11 @@ class Probes:
             ),
         )
 
-    def _labelled(self, split: Split, limit: int) -> tuple[np.ndarray, np.ndarray]:
+    def _labelled(self, split: Split, limit: int, medium: str) -> tuple[np.ndarray, np.ndarray]:
         """Returns (ids_MT without the end token, labels_M) of a split's labelled clips."""
-        codes_MFhw, numbers = split.read(limit)
-        records = [split.index[number] for number in numbers]
-        kept = [row for row, record in enumerate(records) if record.label is not None]
-        if not kept:
-            raise DataError(f"No clip of {split.folder} has a label: the classes can't be probed")
-        start_M = np.array([START_TOKENS[records[row].kind] for row in kept], np.int32)
-        ids_MT = to_sequences(codes_MFhw[kept].reshape(len(kept), -1), start_M)[:, :-1]
-        return ids_MT, np.array([records[row].label for row in kept], np.int32)
+        codes_MFhw, labels_M = split.read_labelled(limit, medium)
+        start_M = np.full(len(labels_M), START_TOKENS[medium], np.int32)
+        return to_sequences(codes_MFhw.reshape(len(labels_M), -1), start_M)[:, :-1], labels_M
 
     def _accuracies(
         self, models: tuple[Params, ...], data: dict[str, tuple[np.ndarray, np.ndarray]], classes: int

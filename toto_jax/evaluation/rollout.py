@@ -52,12 +52,18 @@ class Rollout:
         self._sampler = SamplerConfig(config.temperature, config.top_k, config.top_p)
 
     def run(self, params: Params) -> Iterator[tuple[str, Result]]:
-        """Yields an animation, a contact sheet, and how much moves: the share of codes that change between frames."""
+        """Yields an animation, a contact sheet, and how much moves: the share of codes that change between frames.
+
+        Nothing is yielded where there are only images.
+        """
         config, context = self._config, self._context
+        held_out = context.only_source()["validation"]
+        if all(record.kind != "video" for record in held_out.index):
+            return
         task = context.task
         assert isinstance(task, NextToken)
         tokenizer = context.load_tokenizer()
-        truth_BFhw, _ = context.only_source()["validation"].read(config.clips, "video")
+        truth_BFhw, _ = held_out.read(config.clips, "video")
         truth_BFhw = truth_BFhw.astype(np.int32)
         prompt_BFhw = truth_BFhw[:, : config.prompt_frames]
         new_BFhw = continue_frames(

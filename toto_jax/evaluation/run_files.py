@@ -17,6 +17,8 @@ from toto_jax.evaluation.record import History, read_results
 from toto_jax.training.goodput import recorded
 from toto_jax.training.metrics import read_metrics
 
+SUMMARY = "summary.json"
+
 
 @dataclasses.dataclass(frozen=True)
 class RunFiles:
@@ -26,7 +28,7 @@ class RunFiles:
     training: the lines of its log that are about training.
     seconds: where the time of its attempts went, by `training.goodput`'s buckets; empty if none has ended.
     results: evaluator -> what it has found.
-    summary: whatever `summary.json` says.
+    summary: facts of the run that its config doesn't have: what `write_summary` wrote.
     """
 
     workdir: pathlib.Path
@@ -93,9 +95,17 @@ def read_run(workdir: pathlib.Path) -> RunFiles:
     lines = [line for line in read_metrics(workdir) if isinstance(line, dict)]
     training = [line for line in lines if line.get("kind") == "train"]
     attempts = [line for line in lines if line.get("kind") == "goodput"]
-    config, summary = (_read_object(workdir / name) for name in ("config.json", "summary.json"))
+    config, summary = (_read_object(workdir / name) for name in ("config.json", SUMMARY))
     seconds = recorded(attempts) if attempts else {}
     return RunFiles(workdir, config, training, seconds, read_results(workdir), summary)
+
+
+def write_summary(workdir: pathlib.Path, facts: Mapping[str, Any]) -> None:
+    """Writes `summary.json`: facts of the run that its config doesn't have, as `started_from`, a checkpoint."""
+    path = workdir / SUMMARY
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(dict(facts), indent=2) + "\n")
+    temporary.replace(path)
 
 
 def _read_object(path: pathlib.Path) -> dict[str, Any]:

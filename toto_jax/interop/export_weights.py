@@ -26,6 +26,8 @@ def export_weights() -> None:
     context = toto.geometry.sequence_length - 1
     settings, tensors = to_hugging_face(toto.decoder.config, toto.params, context)
     data = ", ".join(name for name, weight in toto.config.data.mixture.items() if weight)
+    if toto.config.init_from:
+        data += f", starting with the parameters of {toto.config.init_from}"
     write_folder(
         out, settings, tensors, toto.geometry, toto.tokenizer.spec, toto.config.name, toto.step, data
     )

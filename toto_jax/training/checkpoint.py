@@ -163,6 +163,15 @@ def read_metadata(checkpoint: pathlib.Path) -> dict[str, Any]:
     return metadata
 
 
+def params_differences(checkpoint: pathlib.Path, abstract: Params, averaged: bool) -> list[str]:
+    """Returns a line for each way in which the checkpoint's parameters are not those of `abstract`; reads none.
+
+    Raises:
+      CheckpointError: if it isn't a complete checkpoint.
+    """
+    return _problems(checkpoint, {"ema" if averaged else "params": abstract})
+
+
 def restore_params(checkpoint: pathlib.Path, abstract: Params, averaged: bool) -> Params:
     """Returns parameters alone, with the shapes, dtypes and shardings of `abstract`, whatever mesh saved them.
 
@@ -189,7 +198,7 @@ def _items(state: TrainState) -> dict[str, Any]:
     return items if state.ema is None else {**items, "ema": state.ema}
 
 
-def _load(checkpoint: pathlib.Path, abstract: dict[str, Any]) -> dict[str, Any]:
+def _problems(checkpoint: pathlib.Path, abstract: dict[str, Any]) -> list[str]:
     try:
         saved = ocp.checkpointables_metadata(checkpoint.absolute()).metadata
     except (OSError, ValueError) as error:
@@ -200,7 +209,11 @@ def _load(checkpoint: pathlib.Path, abstract: dict[str, Any]) -> dict[str, Any]:
             problems.append(f"the item {item!r} is missing")
         elif item != "train":  # optax tuples come back as lists in metadata; Orbax compares them on loading
             problems += _differences(item, named_leaves(saved[item]), named_leaves(tree))
-    if problems:
+    return problems
+
+
+def _load(checkpoint: pathlib.Path, abstract: dict[str, Any]) -> dict[str, Any]:
+    if problems := _problems(checkpoint, abstract):
         shown = "\n  ".join(problems[:20])
         raise CheckpointError(
             f"{checkpoint} does not fit this config ({len(problems)} differences):\n  {shown}\n"

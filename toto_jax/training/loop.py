@@ -21,10 +21,11 @@ from toto_jax.training.monitor import Monitor, TrainConfig
 from toto_jax.training.optimizer import OptimizerConfig, learning_rate_schedule, make_optimizer
 from toto_jax.training.preemption import StopSignal
 from toto_jax.training.profiling import ProfileConfig, Profiler
-from toto_jax.training.state import TrainState, init_state
+from toto_jax.training.state import TrainState, init_state, start_state
 from toto_jax.training.step import train_step
 from toto_jax.training.task import Batch, Task
 from toto_jax.training.throughput import Work
+from toto_jax.tree import Params
 
 _EXAMPLES = Work()
 _NO_PROFILER = Profiler(ProfileConfig(0, 1), pathlib.Path(), lambda line: None)
@@ -73,6 +74,7 @@ class Trainer:
         axes = task.logical_axes()
         transform = make_optimizer(optimizer, config.steps, axes)
         self._init = functools.partial(init_state, task, transform, optimizer.ema > 0, seed)
+        self._start = functools.partial(start_state, optimizer=transform, ema=optimizer.ema > 0)
         self.abstract_state = jax.eval_shape(self._init)
         self.state_shardings = self._state_shardings(axes, transform)
         self.batch_shardings = self._batch_shardings(task.batch_spec(config.batch_size))
@@ -122,19 +124,26 @@ class Trainer:
             found[name] = NamedSharding(self.mesh, rows)
         return found
 
-    def init(self) -> TrainState:
-        """Returns the state before the first step, made in place on its devices."""
+    def init(self, params: Params | None = None) -> TrainState:
+        """Returns the state before the first step, made in place on its devices.
+
+        Args:
+          params: to start with, laid out as `state_shardings.params`. They become part of the state and are gone
+            for the caller. By default the task makes them.
+        """
         with jax.set_mesh(self.mesh):
-            return jax.jit(self._init, out_shardings=self.state_shardings)()
+            if params is None:
+                return jax.jit(self._init, out_shardings=self.state_shardings)()
+            return jax.jit(self._start, donate_argnums=0, out_shardings=self.state_shardings)(params)
 
     def restore(self, checkpoints: Checkpoints) -> TrainState:
         """Returns the newest saved state, laid over this mesh."""
         return checkpoints.restore(abstract_like(self.abstract_state, self.state_shardings))
 
-    def _begin(self, checkpoints: Checkpoints | None) -> TrainState:
-        if checkpoints is None or checkpoints.latest_step is None:
-            return self.init()
-        return self.restore(checkpoints)
+    def _begin(self, checkpoints: Checkpoints | None, initial: Callable[[], Params] | None) -> TrainState:
+        if checkpoints is not None and checkpoints.latest_step is not None:
+            return self.restore(checkpoints)
+        return self.init(None if initial is None else initial())
 
     def fit(
         self,
@@ -143,7 +152,7 @@ class Trainer:
         checkpoints: Checkpoints | None = None,
         writer: MetricWriter | None = None,
         hooks: Sequence[Hook] = (),
-        state: TrainState | None = None,
+        initial: Callable[[], Params] | None = None,
         profiler: Profiler | None = None,
         log: Callable[[str], None] = lambda line: None,
     ) -> TrainState:
@@ -154,7 +163,8 @@ class Trainer:
           checkpoints: where to save and resume.
           writer: where numbers go.
           hooks: evaluations.
-          state: a state to start from instead (already restored or made).
+          initial: reads the parameters that a run without a checkpoint starts with (see `init`); by default the
+            task makes them.
           profiler: traces some steps.
           log: takes lines for people.
 
@@ -166,9 +176,8 @@ class Trainer:
           Preempted: after SIGTERM or SIGINT, with the state saved.
         """
         goodput = Goodput()
-        if state is None:
-            with goodput.spend("restore"):
-                state = jax.block_until_ready(self._begin(checkpoints))
+        with goodput.spend("restore"):
+            state = jax.block_until_ready(self._begin(checkpoints, initial))
         start = int(state.step)
         monitor = Monitor(self.config, self.work, list(self.mesh.devices.flat), goodput, writer, log)
         with (

@@ -38,7 +38,11 @@ class TrainState:
 
 def init_state(task: Task, optimizer: optax.GradientTransformation, ema: bool, seed: int) -> TrainState:
     """Returns the state before the first step. Pure: jit it with output shardings to have it born sharded."""
-    params = task.init(jax.random.fold_in(jax.random.key(seed), 0))
+    return start_state(task.init(jax.random.fold_in(jax.random.key(seed), 0)), optimizer, ema)
+
+
+def start_state(params: Params, optimizer: optax.GradientTransformation, ema: bool) -> TrainState:
+    """Returns the state before the first step with these parameters: nothing counted, nothing averaged yet. Pure."""
     zero = jnp.zeros((), jnp.int32)
     return TrainState(
         step=zero,
