@@ -22,6 +22,8 @@ BASE = [
 VIDEO = ["av>=18.1", "pillow>=11"]  # PyAV carries FFmpeg in its wheel
 PLOTS = ["matplotlib>=3.10"]
 TRAIN = [*VIDEO, *PLOTS, "array-record>=0.8.6", "grain>=0.2.18", "tensorboardX>=2.6.4", "tqdm>=4.66"]
+# Sets that TensorFlow Datasets prepared, without TensorFlow. Its 4.9.10 needs importlib_resources and doesn't say so.
+TFDS = ["tensorflow-datasets>=4.9.10", "importlib_resources>=6.4"]
 TESTS = [*TRAIN, "pytest>=9", "pytest-xdist>=3.6", "tensorboard>=2.19"]
 
 setup(
@@ -38,6 +40,7 @@ setup(
         "video": VIDEO,
         "plots": PLOTS,
         "train": TRAIN,
+        "tfds": [*TRAIN, *TFDS],
         "tpu": ["jax[tpu]>=0.10.2"],
         "cuda": ["jax[cuda13]>=0.10.2"],
         "tests": TESTS,

@@ -23,7 +23,7 @@ def run(workdir: pathlib.Path, *overrides: str) -> subprocess.CompletedProcess[s
 
 
 def test_shards_go_to_the_first_source_of_the_workdir(tmp_path: pathlib.Path) -> None:
-    done = run(tmp_path, "data.media=synthetic", "data.labels=folder", "clips.validation_percent=10")
+    done = run(tmp_path, "data.media=synthetic", "data.labels=layout", "clips.validation_percent=10")
     assert done.returncode == 0, done.stderr
     shards = tmp_path / "shards" / "media"
     assert [verify(shards / split).records for split in ("train", "validation")] == [18, 2]

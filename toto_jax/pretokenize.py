@@ -29,7 +29,7 @@ def write_shards() -> None:
     if settings.tokenizer.kind != "pixels":
         tokenizer = load_tokenizer(pathlib.Path(settings.tokenizer.path or workdir / "tokenizer"))
     out = pathlib.Path(data.shards or workdir / "shards") / next(iter(data.mixture))
-    manifests = pretokenize(data.media, data.labels, settings.clips, tokenizer, out, settings.seed)
+    manifests = pretokenize(data, settings.clips, tokenizer, out, settings.seed)
     for split, manifest in manifests.items():
         print(_summary(manifest, out / split))
 

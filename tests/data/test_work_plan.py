@@ -10,7 +10,7 @@ from toto_jax.tokenizers.pixels import PixelsTokenizer
 
 
 def items(kind: str, *names: str) -> list[MediaItem]:
-    return [MediaItem(name, kind, None, pathlib.Path(name), 10) for name in names]
+    return [MediaItem(name, kind, None, name, 10) for name in names]
 
 
 def settings_of(clips_config, media: list[MediaItem], seed: int = 0, **changes: int) -> dict:

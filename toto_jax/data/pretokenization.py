@@ -17,11 +17,13 @@ from typing import Any
 
 from toto_jax.data.clip_cutting import Clip, cut_clips
 from toto_jax.data.clips import ClipsConfig
+from toto_jax.data.config import DataConfig
 from toto_jax.data.encoding import decode_ahead, encode_clips, rows_of_images
 from toto_jax.data.manifest import MANIFEST, Manifest
-from toto_jax.data.media import MediaItem, list_media, split
+from toto_jax.data.media import MediaItem, in_class_order, split
 from toto_jax.data.progress import Progress
 from toto_jax.data.shard_writer import ShardWriter, Unit, read_unit, write_text
+from toto_jax.data.sources.registry import list_media
 from toto_jax.data.work_plan import SETTINGS, UnitPlan, check_settings, plan_units, split_settings
 from toto_jax.errors import ConfigError, DataError, StorageError
 from toto_jax.tokenizers.base import Tokenizer, TokenizerSpec
@@ -32,13 +34,12 @@ _MOST_THREADS = 32
 
 
 def pretokenize(
-    media: str, labels: str, clips: ClipsConfig, tokenizer: Tokenizer | None, out: pathlib.Path, seed: int
+    data: DataConfig, clips: ClipsConfig, tokenizer: Tokenizer | None, out: pathlib.Path, seed: int
 ) -> dict[str, Manifest]:
     """Cuts, encodes and writes the clips of all media.
 
     Args:
-      media: `config.data.media`: a folder, a list, or "synthetic".
-      labels: `config.data.labels`.
+      data: `config.data`: where the media are and how they lie.
       clips: how clips are cut and shards are filled.
       tokenizer: encodes `clips.encode_batch` clips at a time; None writes raw frames.
       out: gets a folder for each split.
@@ -56,12 +57,11 @@ def pretokenize(
         raise ConfigError(f"config.seed must be 0 or more, not {seed}")
     tokenizer = tokenizer or PixelsTokenizer()
     record_format(tokenizer.spec, clips)  # stops here, before any work, if it can't be
-    splits = split(list_media(media, labels, clips.synthetic_clips), clips.validation_percent)
-    labelled = {item.label for items in splits.values() for item in items}
-    class_names = sorted(label for label in labelled if label is not None)
+    splits = split(list_media(data, clips.synthetic_clips), clips.validation_percent)
+    class_names = in_class_order(item.label for items in splits.values() for item in items)
     settings, plans = {}, {}
     for name, items in splits.items():
-        settings[name] = split_settings(items, labels, class_names, clips, tokenizer.spec, seed)
+        settings[name] = split_settings(items, data.labels, class_names, clips, tokenizer.spec, seed)
         check_settings(out / name, settings[name])
         plans[name] = plan_units(out / name, items, settings[name], clips.files_per_shard)
     class_numbers = {name: number for number, name in enumerate(class_names)}
