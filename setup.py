@@ -30,6 +30,8 @@ TRAIN = [
     "tensorboardX>=2.6.4",
     "tqdm>=4.66",
 ]
+# Sets that TensorFlow Datasets prepared, without TensorFlow. Its 4.9.10 needs importlib_resources and doesn't say so.
+TFDS = ["tensorflow-datasets>=4.9.10", "importlib_resources>=6.4"]
 TESTS = [*TRAIN, "pytest>=9", "pytest-xdist>=3.6", "tensorboard>=2.19"]
 
 setup(
@@ -47,6 +49,7 @@ setup(
         "video": VIDEO,
         "plots": PLOTS,
         "train": TRAIN,
+        "tfds": [*TRAIN, *TFDS],
         "tpu": ["jax[tpu]>=0.10.2"],
         "beam": ["apache-beam>=2.77"],
         "cuda": ["jax[cuda13]>=0.10.2"],

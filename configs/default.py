@@ -19,7 +19,11 @@ def get_config() -> ConfigDict:
 
     c.data = ConfigDict()
     c.data.media = ""  # a folder or a list of videos and images, "synthetic", or "" when shards exist already
-    c.data.labels = "none"  # "folder": the name of a file's folder is its class; "none"
+    # How they lie (docs/data.md): "files", at any depth; "imagenet", "kinetics", "ego4d", "howto100m", "ucf101", "tfds"
+    # as they are published; "listed" in lists of 'path label'; "webdataset" in tars.
+    c.data.layout = "files"
+    c.data.annotations = ()  # the layout's own list files, relative to media; for "tfds" names of splits
+    c.data.labels = "none"  # "layout": classes as the layout has them, for "files" a file's folder; "none"
     c.data.shards = ""  # folder of <source>/<split> shards; "" means <workdir>/shards
     # source -> whole-number weight in every block of sum(weights) rows, or its changes over steps:
     # ((0, 20), (10_000, 40)) is 20 up to step 9,999 and 40 from then on.
@@ -39,7 +43,7 @@ def get_config() -> ConfigDict:
     c.clips.frames = 16  # of a clip; images are put together by as many
     c.clips.stride = 4  # every 4th frame
     c.clips.per_video = 1  # clips cut from one video
-    c.clips.validation_percent = 2.0  # of the files, chosen by a hash of their names, held out
+    c.clips.validation_percent = 2.0  # of inputs without an official split, chosen by a hash of their names
     c.clips.files_per_shard = 256  # inputs that become one shard: the unit of restart
     c.clips.encode_batch = 8  # clips tokenized at once
     c.clips.max_pixels = 64_000_000  # of one frame; larger is rejected before it is decoded

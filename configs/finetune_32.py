@@ -17,7 +17,7 @@ The first stage of the paper's row, 400 passes over the 1,281,167 images of Imag
 and the shards of the second, with the tokenizer of the first:
 
   python -m toto_jax.pretokenize --config=configs/finetune_32.py:large --workdir=runs/large_32 \\
-    --config.data.media=/path/to/imagenet --config.data.labels=folder --config.data.shards=/path/to/shards_256 \\
+    --config.data.media=/path/to/imagenet --config.data.labels=layout --config.data.shards=/path/to/shards_256 \\
     --config.tokenizer.path=/path/to/dvae
 
 How long: the text says one epoch. At 4 images a sequence and 256 sequences a step that is 1,281,167 / 1,024 = 1,252

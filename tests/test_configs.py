@@ -165,7 +165,8 @@ def test_the_papers_optimisation() -> None:
         (lambda c: c.evals.update(x=ConfigDict({"type": "rollout"})), "config.evals.x lacks 'every'"),
         (lambda c: c.evals.update(x=ConfigDict({"type": "reconstruction", "every": 0})), "measures tokenizer"),
         (lambda c: c.mesh.update(fsdp=3), "can't be laid over 1 device"),
-        (lambda c: c.data.update(labels="folders"), "did you mean 'folder'"),
+        (lambda c: c.data.update(labels="layouts"), "did you mean 'layout'"),
+        (lambda c: c.data.update(layout="kinetic"), "did you mean 'kinetics'"),
     ],
 )  # fmt: skip
 def test_mistakes_stop_before_any_work(change: object, message: str, tmp_path: pathlib.Path) -> None:

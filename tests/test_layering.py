@@ -44,7 +44,18 @@ LEVELS = [
 ]
 ENTRY_POINTS = LEVELS[0]
 # Importable with the base install alone, so only inside functions.
-OPTIONAL = {"torch", "tensorflow", "transformers", "wandb", "matplotlib", "tensorboardX", "tqdm", "av", "PIL"}
+OPTIONAL = {
+    "torch",
+    "tensorflow",
+    "tensorflow_datasets",
+    "transformers",
+    "wandb",
+    "matplotlib",
+    "tensorboardX",
+    "tqdm",
+    "av",
+    "PIL",
+}
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

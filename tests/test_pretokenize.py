@@ -47,7 +47,7 @@ def hashes(folder: pathlib.Path) -> dict[str, str]:
 
 
 def test_shards_go_to_the_first_source_of_the_workdir(tmp_path: pathlib.Path) -> None:
-    words = ("data.media=synthetic", "data.labels=folder", "clips.validation_percent=10")
+    words = ("data.media=synthetic", "data.labels=layout", "clips.validation_percent=10")
     done = run(tmp_path, *words, f"--trace={tmp_path / 'trace.json'}")
     assert done.returncode == 0, done.stderr
     shards = tmp_path / "shards" / "media"

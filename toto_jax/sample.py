@@ -11,7 +11,7 @@ from absl import flags
 
 from toto_jax.command_line import run_command
 from toto_jax.data.clip_cutting import cut_clips
-from toto_jax.data.media import media_item
+from toto_jax.data.media import file_item
 from toto_jax.evaluation.pictures import Strip, contact_sheet, side_by_side, write_gif, write_mp4, write_png
 from toto_jax.evaluation.results import Animation
 from toto_jax.pretrained import from_pretrained
@@ -42,7 +42,7 @@ def sample() -> None:
     prompt_frames, frames = _PROMPT_FRAMES.value or half, _FRAMES.value or half
     clips = dataclasses.replace(parse(toto.config).clips, frames=prompt_frames, per_video=1)
     video = pathlib.Path(_VIDEO.value)
-    item = media_item(video.name, video, "none")
+    item = file_item(video.name, str(video))
     (clip,) = cut_clips(item, None, clips, _SEED.value)
     prompt_BFHWC = np.repeat(clip.video_FHWC[None], _SAMPLES.value, axis=0)
     new_BFHWC = toto.continue_video(

@@ -33,9 +33,9 @@ def open_shard_job(settings: Settings, workdir: pathlib.Path, listed: bool) -> J
       workdir: of the run.
       listed: whether to take the inputs as another worker has listed them.
     """
-    data, out = settings.data, shard_folder(settings, workdir)
+    out = shard_folder(settings, workdir)
     spec = PixelsTokenizer.spec if _takes_pixels(settings) else read_spec(tokenizer_path(settings, workdir))
-    return open_job(data.media, data.labels, settings.clips, spec, out, settings.seed, listed)
+    return open_job(settings.data, settings.clips, spec, out, settings.seed, listed)
 
 
 def load_shard_tokenizer(settings: Settings, workdir: pathlib.Path) -> Tokenizer:

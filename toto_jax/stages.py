@@ -186,7 +186,8 @@ def train_tokenizer(settings: Settings, path: pathlib.Path, workdir: pathlib.Pat
             "Set config.tokenizer.path to the folder of a saved tokenizer"
         )
     config = ml_collections.ConfigDict(json.loads(json.dumps(settings.tokenizer.training)))
-    config.data.media, config.data.labels = settings.data.media, settings.data.labels
+    for key in ("media", "layout", "annotations", "labels"):
+        config.data[key] = getattr(settings.data, key)
     config.tokenizer.update(settings.tokenizer.architecture)
     config.tokenizer.path = str(path)
     log(

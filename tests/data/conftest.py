@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from toto_jax.data.clips import ClipsConfig
+from toto_jax.data.config import DataConfig
 from toto_jax.data.decoding import DecodingConfig
 
 CODECS = {
@@ -80,5 +81,27 @@ def clips_config() -> Callable[..., ClipsConfig]:
             "synthetic_clips": 8,
         }
         return ClipsConfig(**(values | changes))
+
+    return build
+
+
+@pytest.fixture
+def data_config() -> Callable[..., DataConfig]:
+    """Builds a config of media, in files and without classes unless told otherwise."""
+
+    def build(media: str | pathlib.Path, **changes: str | tuple[str, ...]) -> DataConfig:
+        values = {
+            "layout": "files",
+            "annotations": (),
+            "labels": "none",
+            "shards": "",
+            "mixture": {"media": 1},
+            "window": 0,
+            "wait_seconds": 1.0,
+            "other_shapes": (),
+            "workers": 0,
+            "prefetch": 2,
+        }
+        return DataConfig(media=str(media), **(values | changes))
 
     return build

@@ -13,7 +13,7 @@ from toto_jax.errors import DataError
 
 
 def item(path: pathlib.Path, kind: str = "video") -> MediaItem:
-    return MediaItem(path.name, kind, None, path, 0)
+    return MediaItem(path.name, kind, None, str(path), 0)
 
 
 def test_a_video_gives_clips_of_the_frames_that_its_record_names(make_video, clips_config) -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from toto_jax.data.clips import ClipsConfig
 from toto_jax.data.decoding import Decoders, DecodingConfig, Request
-from toto_jax.data.media import MediaItem, media_item
+from toto_jax.data.media import MediaItem, file_item
 from toto_jax.data.synthetic import clip_name, render_clip
 from toto_jax.errors import ConfigError, DataError
 
@@ -36,7 +36,7 @@ def children() -> list[int]:
 
 
 def synthetic(number: int) -> MediaItem:
-    return media_item(clip_name(number), None, "folder")
+    return MediaItem(clip_name(number), "video", "up", None, 0)
 
 
 def test_clips_come_from_one_child_that_is_kept(decoding: DecodingConfig, request_for) -> None:
@@ -56,7 +56,7 @@ def test_a_rejected_input_leaves_the_child_alive(
     decoding: DecodingConfig, request_for, tmp_path: pathlib.Path
 ) -> None:
     (tmp_path / "text.png").write_text("just some text")
-    item = media_item("deep/text.png", tmp_path / "text.png", "none")
+    item = file_item("deep/text.png", str(tmp_path / "text.png"))
     decoders = Decoders(decoding)
     assert len(list(decoders.clips(request_for(synthetic(0))))) == 1
     before = children()
@@ -71,7 +71,7 @@ def test_an_abandoned_input_does_not_leak_into_the_next(
 ) -> None:
     path = make_video("a.mkv", list(range(20)))
     decoders = Decoders(decoding)
-    stream = decoders.clips(request_for(media_item("a.mkv", path, "none"), per_video=4))
+    stream = decoders.clips(request_for(file_item("a.mkv", str(path)), per_video=4))
     next(stream)
     stream.close()
     (clip,) = decoders.clips(request_for(synthetic(1)))
@@ -95,7 +95,7 @@ def test_a_decoder_that_hangs_is_ended(request_for, tmp_path: pathlib.Path) -> N
     assert len(list(decoders.clips(request_for(synthetic(0))))) == 1
     began = time.monotonic()
     with pytest.raises(DataError, match=r"endless.png kept the decoder busy for config.decoding.seconds=0.5"):
-        list(decoders.clips(request_for(media_item("endless.png", tmp_path / "endless.png", "none"))))
+        list(decoders.clips(request_for(file_item("endless.png", str(tmp_path / "endless.png")))))
     assert time.monotonic() - began < 10
     assert len(list(decoders.clips(request_for(synthetic(1))))) == 1
     decoders.close()
@@ -104,7 +104,7 @@ def test_a_decoder_that_hangs_is_ended(request_for, tmp_path: pathlib.Path) -> N
 def test_a_decoder_that_swells_is_refused_the_memory(request_for, tmp_path: pathlib.Path) -> None:
     """600 MB of pixels in 70 kB: what is called a decompression bomb."""
     Image.new("1", (14_000, 14_000)).save(tmp_path / "bomb.png")
-    bomb = media_item("bomb.png", tmp_path / "bomb.png", "none")
+    bomb = file_item("bomb.png", str(tmp_path / "bomb.png"))
     decoders = Decoders(DecodingConfig(processes=1, memory_gb=1.0, seconds=60.0, buffer_gb=0.1))
     with pytest.raises(DataError, match=r"bomb.png needs more memory than a decoder has"):
         list(decoders.clips(request_for(bomb, max_pixels=10**9)))
@@ -121,9 +121,9 @@ def test_children_end_with_a_parent_that_is_killed(tmp_path: pathlib.Path, clips
 import time
 from toto_jax.data.clips import ClipsConfig
 from toto_jax.data.decoding import Decoders, DecodingConfig, Request
-from toto_jax.data.media import media_item
+from toto_jax.data.media import MediaItem
 decoders = Decoders(DecodingConfig(1, 4.0, 60.0, 0.1))
-list(decoders.clips(Request(media_item("up/0000001", None, "none"), None, ClipsConfig(*{values}), 0)))
+list(decoders.clips(Request(MediaItem("up/0000001", "video", None, None, 0), None, ClipsConfig(*{values}), 0)))
 print(next(iter(decoders._children))._process.pid, flush=True)
 time.sleep(60)
 """

@@ -1,93 +1,22 @@
 import hashlib
+import json
+import os
 import pathlib
+import pickle
 
 import pytest
 
-from toto_jax.data.media import MediaItem, list_media, split
-from toto_jax.data.synthetic import MOTIONS
-from toto_jax.errors import ConfigError, DataError
-
-
-def touch(root: pathlib.Path, *names: str) -> None:
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(b"123")
+from toto_jax.data.media import MediaItem, file_item, in_class_order, official_split, split, walk
+from toto_jax.errors import DataError
 
 
 def names(items: list[MediaItem]) -> list[str]:
     return [item.name for item in items]
 
 
-def test_a_folder_is_searched_to_any_depth_by_extension(tmp_path: pathlib.Path) -> None:
-    touch(tmp_path, "b.MP4", "a/c/d.jpeg", "a/e.gif", "notes.txt", ".hidden.mp4", ".cache/f.mp4")
-    items = list_media(str(tmp_path), "none", 0)
-    assert names(items) == ["a/c/d.jpeg", "a/e.gif", "b.MP4"]
-    assert [item.kind for item in items] == ["image", "video", "video"]
-    assert [item.label for item in items] == [None] * 3
-    assert [item.size for item in items] == [3] * 3
-    assert items[0].path == tmp_path / "a" / "c" / "d.jpeg"
-
-
-def test_labels_are_names_of_folders(tmp_path: pathlib.Path) -> None:
-    touch(tmp_path / "top", "x.mp4", "run/y.mp4", "deep/jump/z.mp4")
-    assert [item.label for item in list_media(str(tmp_path / "top"), "folder", 0)] == ["jump", "run", "top"]
-
-
-def test_links_are_followed_once_and_loops_end(tmp_path: pathlib.Path) -> None:
-    touch(tmp_path / "real", "x.mp4")
-    touch(tmp_path / "root", "a/y.mp4")
-    (tmp_path / "root" / "a" / "loop").symlink_to(tmp_path / "root")
-    (tmp_path / "root" / "link").symlink_to(tmp_path / "real")
-    (tmp_path / "root" / "broken.mp4").symlink_to(tmp_path / "gone.mp4")
-    items = list_media(str(tmp_path / "root"), "none", 0)
-    assert names(items) == ["a/y.mp4", "broken.mp4", "link/x.mp4"]
-
-
-def test_a_list_names_files_relative_to_itself(tmp_path: pathlib.Path) -> None:
-    touch(tmp_path, "sub/x.mp4", "sub/y.dat", "z.png")
-    (tmp_path / "sub" / "list.txt").write_text("y.dat\n\n x.mp4 \n../z.png\nx.mp4\ngone.mp4\n")
-    items = list_media(str(tmp_path / "sub" / "list.txt"), "none", 0)
-    assert names(items) == ["../z.png", "gone.mp4", "x.mp4", "y.dat"]
-    assert [item.kind for item in items] == ["image", "video", "video", "video"]
-    assert [item.size for item in items] == [3, 0, 3, 3]
-
-
-def test_one_file_is_media_too(tmp_path: pathlib.Path) -> None:
-    touch(tmp_path, "x.webm", "y.webm")
-    assert names(list_media(str(tmp_path / "x.webm"), "none", 0)) == ["x.webm"]
-
-
-def test_what_is_missing_is_told(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(DataError, match="gone.* is neither a file nor a folder"):
-        list_media(str(tmp_path / "gone"), "none", 0)
-    touch(tmp_path / "texts", "a.txt", "sub/b.txt", "c.pdf", "README")
-    with pytest.raises(DataError, match=r"no videos .*mp4.* or images .*jpg.* 4 files \(2 of .txt, 1 of"):
-        list_media(str(tmp_path / "texts"), "none", 0)
-    (tmp_path / "empty.txt").write_text("\n\n")
-    with pytest.raises(DataError, match="has no lines"):
-        list_media(str(tmp_path / "empty.txt"), "none", 0)
-    (tmp_path / "weights.bin").write_bytes(b"\xff\xfe\x00\x81")
-    with pytest.raises(DataError, match="neither a folder, a list"):
-        list_media(str(tmp_path / "weights.bin"), "none", 0)
-    with pytest.raises(ConfigError, match="config.data.media is empty"):
-        list_media("", "none", 0)
-    with pytest.raises(ConfigError, match="did you mean 'folder'"):
-        list_media("synthetic", "folders", 4)
-
-
-def test_synthetic_media_are_named_after_their_motion() -> None:
-    items = list_media("synthetic", "folder", 16)
-    assert len(items) == 16
-    assert {item.label for item in items} == set(MOTIONS)
-    assert all(item.path is None and item.kind == "video" for item in items)
-    assert names(items) == sorted(names(items))
-    assert {item.label for item in list_media("synthetic", "none", 16)} == set(MOTIONS), (
-        "labels cost nothing here"
-    )
-
-
-def items_of(count: int) -> list[MediaItem]:
-    return [MediaItem(f"{number}.mp4", "video", None, None, 0) for number in range(count)]
+def items_of(count: int, official: str | None = None) -> list[MediaItem]:
+    start = official or ""
+    return [MediaItem(f"{start}{number}.mp4", "video", None, None, 0, official) for number in range(count)]
 
 
 def test_validation_are_the_smallest_hashes() -> None:
@@ -105,3 +34,88 @@ def test_both_splits_get_something_where_they_can(count: int, percent: float, ex
     parts = split(items_of(count), percent)
     assert len(parts["validation"]) == expected
     assert len(parts["train"]) == count - expected
+
+
+def test_official_splits_are_kept_and_only_the_rest_is_drawn() -> None:
+    train, validation, rest = items_of(30, "train"), items_of(3, "validation"), items_of(20)
+    parts = split([*rest, *train, *validation], 25.0)
+    assert {item.name for item in parts["validation"]} >= set(names(validation))
+    assert {item.name for item in parts["train"]} >= set(names(train))
+    assert len(parts["validation"]) == 3 + 5
+    assert len(parts["train"]) == 30 + 15
+    assert split(train, 50.0) == {"train": train, "validation": []}
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("train.csv", "train"),
+        ("trainlist01.txt", "train"),
+        ("kinetics_400_val", "validation"),
+        ("validate", "validation"),
+        ("testlist03", "validation"),
+        ("imagenet-train-000012.tar", "train"),
+        ("HowTo100M_v1", None),
+        ("trains_in_the_valley", None),
+        ("train_and_test", None),
+    ],
+)
+def test_splits_are_told_by_whole_words(name: str, expected: str | None) -> None:
+    assert official_split(name) == expected
+
+
+def test_numbers_sort_as_numbers_and_before_names() -> None:
+    labels = ["10", "2", "b", None, "a", "2", "-1", "1.5", "007"]
+    assert in_class_order(labels) == ["2", "007", "10", "-1", "1.5", "a", "b"]
+
+
+def test_an_item_survives_json_and_pickle_and_is_small() -> None:
+    odd = os.fsdecode(b"broken \xff name\n.mp4")
+    for item in (
+        MediaItem("a/b.mp4", "video", "jump", "/data/a/b.mp4", 17, "train"),
+        MediaItem("s.tar/a.jpg", "image", "1", "/data/s.tar", 9, None, 512),
+        MediaItem(
+            "set/1.0.0/test/000000003", "video", None, "/data/set/1.0.0/test", 0, "validation", None, 3
+        ),
+        MediaItem(odd, "video", None, None, 0),
+    ):
+        line = item.to_json()
+        assert "\n" not in line
+        assert MediaItem.from_json(line) == item == pickle.loads(pickle.dumps(item))
+    assert json.loads(line) == {"name": odd, "kind": "video", "size": 0}
+    assert not hasattr(item, "__dict__")
+
+
+def test_labels_that_items_share_are_held_once() -> None:
+    lines = [MediaItem(name, "video", "jump rope", "/x", 1, "train").to_json() for name in "ab"]
+    first, second = map(MediaItem.from_json, lines)
+    assert first.label is second.label
+
+
+def test_links_are_followed_once_and_loops_end(tmp_path: pathlib.Path) -> None:
+    for name in ("real/x.mp4", "root/a/y.mp4", "root/.hidden/z.mp4"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_bytes(b"123")
+    (tmp_path / "root" / "a" / "loop").symlink_to(tmp_path / "root")
+    (tmp_path / "root" / "link").symlink_to(tmp_path / "real")
+    (tmp_path / "root" / "broken.mp4").symlink_to(tmp_path / "gone.mp4")
+    assert sorted(walk(tmp_path / "root")) == ["a/y.mp4", "broken.mp4", "link/x.mp4"]
+
+
+def test_a_folder_that_cannot_be_listed_is_told(tmp_path: pathlib.Path, monkeypatch) -> None:
+    def refuse(path: str) -> None:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(DataError, match="can't be listed: Permission denied"):
+        list(walk(tmp_path))
+
+
+def test_a_changed_file_is_another_input_where_it_is_looked_at(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "a.mp4"
+    path.write_bytes(b"123")
+    before = file_item("a.mp4", str(path))
+    path.write_bytes(b"1234")
+    assert (before.size, file_item("a.mp4", str(path)).size) == (3, 4)
+    assert file_item("a.mp4", str(path), look=False).size == 0
+    assert file_item("b.mp4", str(tmp_path / "b.mp4")).size == 0

@@ -1,5 +1,6 @@
 """Whole jobs: what is written, what is refused, and that a killed one ends with the same bytes."""
 
+import dataclasses
 import hashlib
 import json
 import pathlib
@@ -59,9 +60,11 @@ def media(make_video, tmp_path: pathlib.Path) -> pathlib.Path:
 
 
 @pytest.fixture
-def run(media: pathlib.Path, clips_config, decoding) -> Run:
+def run(media: pathlib.Path, clips_config, data_config, decoding) -> Run:
     def pretokenize_media(out: pathlib.Path, seed: int = 0, **changes: float) -> dict[str, Manifest]:
-        return pretokenize(str(media), "folder", clips_config(**changes), decoding, Brightness(), out, seed)
+        return pretokenize(
+            data_config(media, labels="layout"), clips_config(**changes), decoding, Brightness(), out, seed
+        )
 
     return pretokenize_media
 
@@ -118,8 +121,10 @@ def test_splits_share_nothing_and_lose_nothing(run: Run, tmp_path: pathlib.Path)
     assert manifests["train"].fingerprint != manifests["validation"].fingerprint
 
 
-def test_synthetic_media_as_pixels(tmp_path: pathlib.Path, clips_config, decoding) -> None:
-    manifest = pretokenize("synthetic", "folder", clips_config(), decoding, None, tmp_path, seed=5)["train"]
+def test_synthetic_media_as_pixels(tmp_path: pathlib.Path, clips_config, data_config, decoding) -> None:
+    manifest = pretokenize(data_config("synthetic"), clips_config(), decoding, None, tmp_path, seed=5)[
+        "train"
+    ]
     clips = read_clips(tmp_path / "train", manifest)
     assert (manifest.tokenizer.kind, manifest.shape, manifest.dtype) == ("pixels", (4, 16, 16, 3), "uint8")
     assert manifest.class_names == MOTIONS
@@ -168,7 +173,7 @@ def test_other_settings_are_refused_before_anything_is_written(run: Run, tmp_pat
 
 
 def test_mostly_unusable_media_stop_the_job_with_reasons(
-    tmp_path: pathlib.Path, clips_config, decoding
+    tmp_path: pathlib.Path, clips_config, data_config, decoding
 ) -> None:
     (tmp_path / "media").mkdir()
     for number in range(8):
@@ -178,40 +183,46 @@ def test_mostly_unusable_media_stop_the_job_with_reasons(
         with pytest.raises(
             DataError, match=r"of 9 inputs, more than half.*\n  \d.mp4 can't be decoded as a video"
         ):
-            pretokenize(str(tmp_path / "media"), "none", clips_config(), decoding, None, tmp_path / "out", 0)
+            pretokenize(data_config(tmp_path / "media"), clips_config(), decoding, None, tmp_path / "out", 0)
         assert len((tmp_path / "out" / "train" / "rejected.jsonl").read_text().splitlines()) >= 5
     assert not (tmp_path / "out" / "train" / "manifest.json").exists()
 
 
 def test_impossible_shapes_stop_before_any_work(
-    run: Run, tmp_path: pathlib.Path, clips_config, decoding
+    run: Run, tmp_path: pathlib.Path, clips_config, data_config, decoding
 ) -> None:
     with pytest.raises(ConfigError, match="20x20 frame is not a whole number of codes"):
         run(tmp_path / "out", size=20)
     huge = Brightness()
     huge.spec = TokenizerSpec("huge", 65_537, 8, {}, "huge")
     with pytest.raises(ConfigError, match="16-bit codes"):
-        pretokenize("synthetic", "none", clips_config(), decoding, huge, tmp_path / "out", 0)
+        pretokenize(data_config("synthetic"), clips_config(), decoding, huge, tmp_path / "out", 0)
     with pytest.raises(ConfigError, match="config.seed must be 0 or more, not -1"):
         run(tmp_path / "out", seed=-1)
     assert not (tmp_path / "out").exists()
 
 
-def test_a_full_disk_says_what_is_complete(tmp_path: pathlib.Path, clips_config, decoding) -> None:
+def test_a_full_disk_says_what_is_complete(
+    tmp_path: pathlib.Path, clips_config, data_config, decoding
+) -> None:
     config = clips_config(size=64, files_per_shard=2, validation_percent=0.0)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
     try:
         with pytest.raises(StorageError, match=r"0 of 4 shards are complete and kept.*same command goes on"):
-            pretokenize("synthetic", "none", config, decoding, None, tmp_path / "out", 0)
+            pretokenize(data_config("synthetic"), config, decoding, None, tmp_path / "out", 0)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert pretokenize("synthetic", "none", config, decoding, None, tmp_path / "out", 0)["train"].records == 8
+    assert (
+        pretokenize(data_config("synthetic"), config, decoding, None, tmp_path / "out", 0)["train"].records
+        == 8
+    )
 
 
 SLOW_JOB = """
 import pathlib, sys, time
 from toto_jax.data.clips import ClipsConfig
+from toto_jax.data.config import DataConfig
 from toto_jax.data.decoding import DecodingConfig
 from toto_jax.data.pretokenization import pretokenize
 from toto_jax.data.shard_reader import read_clips
@@ -222,18 +233,18 @@ class Slow(PixelsTokenizer):
         time.sleep(0.04)
         return video
 
-pretokenize("synthetic", "folder", ClipsConfig(*{config}), DecodingConfig(1, 4.0, 60.0, 0.1), Slow(),
+pretokenize(DataConfig(*{data}), ClipsConfig(*{config}), DecodingConfig(1, 4.0, 60.0, 0.1), Slow(),
             pathlib.Path(sys.argv[1]), seed=0)
 """
 
 
 def test_a_killed_job_ends_with_the_bytes_of_one_that_was_not(
-    tmp_path: pathlib.Path, clips_config, decoding
+    tmp_path: pathlib.Path, clips_config, data_config, decoding
 ) -> None:
     """Real processes, SIGKILL in the middle of a shard, twice."""
     config: ClipsConfig = clips_config(synthetic_clips=60, files_per_shard=6)
-    values = tuple(getattr(config, name) for name in config.__dataclass_fields__)
-    command = [sys.executable, "-c", SLOW_JOB.format(config=values), str(tmp_path / "killed")]
+    values = {"config": dataclasses.astuple(config), "data": dataclasses.astuple(data_config("synthetic"))}
+    command = [sys.executable, "-c", SLOW_JOB.format(**values), str(tmp_path / "killed")]
     train = tmp_path / "killed" / "train"
     for shards in (2, 5):
         process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
@@ -249,8 +260,8 @@ def test_a_killed_job_ends_with_the_bytes_of_one_that_was_not(
         with pytest.raises(DataError, match="is unfinished"):
             read_manifest(train)
     kept = {path: path.stat().st_mtime_ns for path in train.glob("*.array_record")}
-    pretokenize("synthetic", "folder", config, decoding, None, tmp_path / "killed", 0)
+    pretokenize(data_config("synthetic"), config, decoding, None, tmp_path / "killed", 0)
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
-    pretokenize("synthetic", "folder", config, decoding, None, tmp_path / "whole", 0)
+    pretokenize(data_config("synthetic"), config, decoding, None, tmp_path / "whole", 0)
     assert hashes(tmp_path / "killed") == hashes(tmp_path / "whole")
     assert len(list(train.glob("*.array_record"))) == 8  # 45 clips in sixes

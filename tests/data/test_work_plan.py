@@ -3,6 +3,7 @@ import pathlib
 
 import pytest
 
+from toto_jax.data.config import DataConfig
 from toto_jax.data.media import MediaItem
 from toto_jax.data.work_plan import (
     INPUTS,
@@ -17,13 +18,15 @@ from toto_jax.data.work_plan import (
 from toto_jax.errors import DataError
 from toto_jax.tokenizers.pixels import PixelsTokenizer
 
+DATA = DataConfig("media", "files", (), "none", "", {"media": 1}, 0, 1.0, (), 0, 1)
+
 
 def items(kind: str, *names: str) -> list[MediaItem]:
-    return [MediaItem(name, kind, None, pathlib.Path(name), 10) for name in names]
+    return [MediaItem(name, kind, None, name, 10) for name in names]
 
 
 def settings_of(clips_config, media: list[MediaItem], seed: int = 0, **changes: int) -> dict:
-    return split_settings(media, "none", [], clips_config(**changes), PixelsTokenizer.spec, seed)
+    return split_settings(media, DATA, [], clips_config(**changes), PixelsTokenizer.spec, seed)
 
 
 def test_units_hold_one_kind_and_no_more_than_asked(tmp_path: pathlib.Path, clips_config) -> None:
@@ -95,7 +98,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: pathlib.Path, clips_
 def test_inputs_that_others_listed_are_taken_as_they_are(tmp_path: pathlib.Path, clips_config) -> None:
     media = items("video", "a", "b") + [MediaItem("sky\udcff.mp4", "video", "blue", None, 0)]
     settings = settings_of(clips_config, media)
-    choices = ("none", clips_config(), PixelsTokenizer.spec)
+    choices = (DATA, clips_config(), PixelsTokenizer.spec)
     with pytest.raises(DataError, match="Nobody has begun to write shards"):
         begun_settings(tmp_path, *choices, 0)
     write_inputs(tmp_path, media, seed=0)

@@ -11,10 +11,8 @@ import numpy as np
 from toto_jax.data import synthetic
 from toto_jax.data.clip_record import ClipRecord
 from toto_jax.data.clips import ClipsConfig, crop_corner, frame_indices, resize_shortest_side
-from toto_jax.data.frame_folder import read_frame_folder
-from toto_jax.data.image_reader import read_image
 from toto_jax.data.media import MediaItem
-from toto_jax.data.video_reader import read_video
+from toto_jax.data.media_reader import read_item_image, read_item_video
 from toto_jax.errors import DataError
 
 
@@ -77,7 +75,7 @@ def _render(item: MediaItem, label: int | None, config: ClipsConfig, seed: int) 
 
 
 def _cut_image(item: MediaItem, label: int | None, config: ClipsConfig, seed: int) -> Clip:
-    image = resize_shortest_side(read_image(item.path, config.size, config.max_pixels), config.size)
+    image = resize_shortest_side(read_item_image(item, config.size, config.max_pixels), config.size)
     corner = crop_corner(image.height, image.width, config.size, _generators(item, 0, seed)[1])
     return Clip(
         _crop(np.asarray(image)[None], corner, config.size),
@@ -92,9 +90,8 @@ def _cut_video(item: MediaItem, label: int | None, config: ClipsConfig, seed: in
             for clip in range(config.per_video)
         ]
 
-    read = read_frame_folder if item.path.is_dir() else read_video
-    video = read(
-        item.path,
+    video = read_item_video(
+        item,
         choose=lambda frame_count: {int(index) for indices in choose(frame_count) for index in indices},
         prepare=lambda image: np.asarray(resize_shortest_side(image, config.size)),
         size=config.size,
@@ -103,7 +100,7 @@ def _cut_video(item: MediaItem, label: int | None, config: ClipsConfig, seed: in
     for clip, indices in enumerate(choose(video.frame_count)):
         frames = [video.frames[index] for index in indices]
         if len({frame.shape for frame in frames}) > 1:
-            raise DataError(f"{item.path.name} changes the shape of its frames within a clip")
+            raise DataError(f"{item.name} changes the shape of its frames within a clip")
         height, width = frames[0].shape[:2]
         corner = crop_corner(height, width, config.size, _generators(item, clip, seed)[1])
         record = ClipRecord(

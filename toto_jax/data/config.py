@@ -6,14 +6,27 @@ from collections.abc import Mapping
 from toto_jax.data.mixture import Weight, phases
 from toto_jax.errors import ConfigError, nearest
 
-LABELS = ("none", "folder")
+LABELS = ("none", "layout")
+LAYOUTS = (
+    "files",
+    "imagenet",
+    "kinetics",
+    "ego4d",
+    "howto100m",
+    "listed",
+    "ucf101",
+    "webdataset",
+    "tfds",
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
     """Attributes:
     media: folder or list of videos and images, "synthetic", or "" when shards exist already.
-    labels: "folder" takes the name of a file's folder for its class; "none".
+    layout: how they lie, one of `LAYOUTS`.
+    annotations: the layout's own list files; see `data.sources`.
+    labels: "layout" takes the classes that the layout tells; "none".
     shards: folder of `<source>/<split>` shards; "" means `<workdir>/shards`.
     mixture: source -> whole-number weight, or its changes over steps (see `data.mixture`).
     window: shards of a source among which clips are shuffled; 0 for all of them.
@@ -24,6 +37,8 @@ class DataConfig:
     """
 
     media: str
+    layout: str
+    annotations: tuple[str, ...]
     labels: str
     shards: str
     mixture: Mapping[str, Weight]
@@ -34,9 +49,14 @@ class DataConfig:
     prefetch: int
 
     def __post_init__(self) -> None:
-        if self.labels not in LABELS:
+        for key, known in (("labels", LABELS), ("layout", LAYOUTS)):
+            value = getattr(self, key)
+            if value not in known:
+                raise ConfigError(f"config.data.{key}={value!r} is unknown; {nearest(value, known)}")
+        if not isinstance(self.annotations, tuple):
             raise ConfigError(
-                f"config.data.labels={self.labels!r} is unknown; {nearest(self.labels, LABELS)}"
+                f"config.data.annotations must be a tuple of names, not {self.annotations!r}; of one: "
+                f"{(self.annotations,)!r}"
             )
         for name in self.other_shapes:
             if name not in self.mixture:

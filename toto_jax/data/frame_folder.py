@@ -1,9 +1,9 @@
-"""A folder of pictures as a video: its frames, in the order of their names."""
+"""Pictures as a video: those of a folder, in the order of their names, or others that are its frames."""
 
 import pathlib
 import re
-from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
@@ -28,12 +28,33 @@ def read_frame_folder(
     Raises:
       DataError: if a wanted frame can't be used, or `choose` finds the frames too few.
     """
-    pictures = sorted(pictures_in(path), key=lambda picture: _by_numbers(picture.name))
+    pictures = sorted(map(pathlib.Path, pictures_in(path)), key=lambda picture: _by_numbers(picture.name))
+    return read_frames(path.name, pictures, choose, prepare, size, max_pixels)
+
+
+def read_frames(
+    name: str,
+    pictures: Sequence[pathlib.Path | BinaryIO],
+    choose: Callable[[int], Collection[int]],
+    prepare: Callable[["Image"], np.ndarray],
+    size: int,
+    max_pixels: int,
+) -> VideoFrames:
+    """Reads the frames that `choose` names of a video that comes as pictures.
+
+    Args:
+      name: what errors call it.
+      pictures: its frames, in order.
+      choose: as all that follow, of `video_reader.read_video`.
+
+    Raises:
+      DataError: if a wanted frame can't be used, or `choose` finds the frames too few.
+    """
     try:
         wanted = choose(len(pictures))
         frames = {index: prepare(read_image(pictures[index], size, max_pixels)) for index in wanted}
     except DataError as error:
-        raise DataError(f"{path.name} {error}") from None
+        raise DataError(f"{name} {error}") from None
     return VideoFrames(frames, dict.fromkeys(wanted), len(pictures), None)
 
 

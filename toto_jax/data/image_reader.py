@@ -1,7 +1,7 @@
-"""One image file -> an upright RGB picture, with its size checked before it is decoded."""
+"""One image -> an upright RGB picture, with its size checked before it is decoded."""
 
 import pathlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from toto_jax.data.clips import check_pixels
 from toto_jax.errors import DataError, require
@@ -10,11 +10,12 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-def read_image(path: pathlib.Path, size: int, max_pixels: int) -> "Image":
+def read_image(source: pathlib.Path | BinaryIO, size: int, max_pixels: int) -> "Image":
     """Reads an image as RGB, turned the way that its EXIF orientation says.
 
     Args:
-      path: any format that Pillow reads; of an animation, the first frame.
+      source: a file or a seekable stream with a name, in any format that Pillow reads; of an animation, the first
+        frame.
       size: what the shortest side will become, for the check of its size.
       max_pixels: `config.clips.max_pixels`.
 
@@ -28,18 +29,18 @@ def read_image(path: pathlib.Path, size: int, max_pixels: int) -> "Image":
     # Pillow's own limit is for the whole process and, up to twice itself, only a warning: ours replaces it.
     pillow.MAX_IMAGE_PIXELS = None
     try:
-        with pillow.open(path) as image:
+        with pillow.open(source) as image:
             check_pixels(image.height, image.width, size, max_pixels)
             image.load()
             return _rgb(orientation.exif_transpose(image))
     except DataError as error:
-        raise DataError(f"{path.name} {error}") from None
+        raise DataError(f"{source.name} {error}") from None
     except FileNotFoundError:
-        raise DataError(f"{path.name} does not exist") from None
+        raise DataError(f"{source.name} does not exist") from None
     except pillow.UnidentifiedImageError:
-        raise DataError(f"{path.name} is not an image, whatever its extension says") from None
+        raise DataError(f"{source.name} is not an image, whatever its extension says") from None
     except Exception as error:  # decoders raise nearly anything on damaged files
-        raise DataError(f"{path.name} can't be decoded: {error}") from error
+        raise DataError(f"{source.name} can't be decoded: {error}") from error
 
 
 def _rgb(image: "Image") -> "Image":

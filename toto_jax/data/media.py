@@ -1,4 +1,4 @@
-"""The media of a job: which files there are, what each is called, its class, and its split."""
+"""The inputs of a job: what each is called, where it lies, its class and its split."""
 
 import collections
 import dataclasses
@@ -6,34 +6,48 @@ import hashlib
 import json
 import os
 import pathlib
+import re
+import stat
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any
 
-from toto_jax.data import synthetic
-from toto_jax.data.config import LABELS
-from toto_jax.errors import ConfigError, DataError, nearest
+from toto_jax.errors import DataError
 
-_VIDEOS = "3gp asf avi f4v flv gif m2ts m4v mkv mov mp4 mpeg mpg mts nut ogv ts vob webm wmv"
-_IMAGES = "avif bmp jpeg jpg pbm pgm png ppm tif tiff webp"
-_KINDS = {"video": frozenset(_VIDEOS.split()), "image": frozenset(_IMAGES.split())}
-SYNTHETIC = "synthetic"
+VIDEOS = "3gp asf avi f4v flv gif m2ts m4v mkv mov mp4 mpeg mpg mts nut ogv ts vob webm wmv"
+IMAGES = "avif bmp jpeg jpg pbm pgm png ppm tif tiff webp"
+_KINDS = {ext: kind for kind, all_of in (("video", VIDEOS), ("image", IMAGES)) for ext in all_of.split()}
+_SPLITS = {
+    "train": {"train", "training", "trainlist"},
+    "validation": {"val", "valid", "validate", "validation", "test", "testing", "testlist"},
+}
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class MediaItem:
-    """One input.
+    """One input. A job lists millions of them, so an item holds a few short strings and numbers.
 
     Attributes:
-      name: relative to the folder or list that it comes from, with forward slashes; what shards call it.
+      name: what shards call it, whatever the machine; no two of a job have the same.
       kind: "video" or "image".
       label: name of its class, or None.
-      path: the file, or a folder of frames; None for a synthetic clip, which its name determines.
-      size: of the file in bytes; 0 if there is none.
+      path: the file, a folder of frames, the tar that it lies in, or `<folder>/<split>` of a TFDS set; None for a
+        synthetic clip, which its name determines.
+      size: in bytes, of a folder in pictures; 0 where there is no file, or where finding out would take a look at
+        each of millions of files.
+      split: "train" or "validation" where the data set has official ones, or None.
+      offset: of its first byte within a tar; None for a whole file.
+      record: its number within the split of a TFDS set; None for all else.
     """
 
     name: str
     kind: str
     label: str | None
-    path: pathlib.Path | None
+    path: str | None
     size: int
+    split: str | None = None
+    offset: int | None = None
+    record: int | None = None
 
     @property
     def digest(self) -> bytes:
@@ -41,152 +55,136 @@ class MediaItem:
         return hashlib.sha256(os.fsencode(self.name)).digest()
 
     def to_json(self) -> str:
-        """Returns one line that `from_json` reads."""
-        path = None if self.path is None else str(self.path)
-        return json.dumps(dataclasses.asdict(self) | {"path": path})
+        """Returns one line of JSON, without a line break and without what is None."""
+        values = ((field.name, getattr(self, field.name)) for field in dataclasses.fields(self))
+        return json.dumps({key: value for key, value in values if value is not None}, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, line: str | bytes) -> "MediaItem":
-        values = json.loads(line)
-        path = values.pop("path")
-        return cls(**values, path=None if path is None else pathlib.Path(path))
+        """Returns the item that `to_json` wrote."""
+        values: dict[str, Any] = {"label": None, "path": None} | json.loads(line)
+        # Strings that many items share are held once.
+        for key in ("kind", "label", "split"):
+            if values.get(key) is not None:
+                values[key] = sys.intern(values[key])
+        return cls(**values)
 
 
-def list_media(media: str, labels: str, synthetic_clips: int) -> list[MediaItem]:
-    """Lists inputs, sorted by name.
+def split(items: Iterable[MediaItem], validation_percent: float) -> dict[str, list[MediaItem]]:
+    """Parts items into "train" and "validation": by their official split, the others by a hash of their names.
+
+    Of those others the ones with the smallest hashes are held out: exactly `validation_percent` of them, rounded,
+    but at least one in each split if there are two or more and the percentage is neither 0 nor 100.
+    """
+    parts: dict[str | None, list[MediaItem]] = {"train": [], "validation": [], None: []}
+    order = []
+    for item in items:
+        parts[item.split].append(item)
+        order.append(item)
+    free = parts[None]
+    if not free:
+        return {"train": parts["train"], "validation": parts["validation"]}
+    count = round(len(free) * validation_percent / 100)
+    if len(free) >= 2 and 0 < validation_percent < 100:
+        count = min(max(count, 1), len(free) - 1)
+    held_out = {item.name for item in sorted(free, key=lambda item: item.digest)[:count]}
+
+    def where(item: MediaItem) -> str:
+        return item.split or ("validation" if item.name in held_out else "train")
+
+    return {name: [item for item in order if where(item) == name] for name in ("train", "validation")}
+
+
+def in_class_order(labels: Iterable[str | None]) -> list[str]:
+    """Returns the distinct names of classes, sorted; those that are whole numbers come first, as numbers."""
+    names = {label for label in labels if label is not None}
+    return sorted(names, key=lambda name: (0, int(name), name) if _is_number(name) else (1, 0, name))
+
+
+def official_split(*names: str) -> str | None:
+    """Returns which split the words of some names mean, "train" or "validation" (which tests count as), or None."""
+    words = {word for name in names for word in re.split(r"[^a-z]+", name.lower())}
+    meant = [name for name, known in _SPLITS.items() if words & known]
+    return meant[0] if len(meant) == 1 else None
+
+
+def file_item(
+    name: str, path: str, label: str | None = None, split: str | None = None, look: bool = True
+) -> MediaItem:
+    """Returns the item of one file or folder; a folder is a video, whose frames are the pictures in it.
 
     Args:
-      media: a folder (searched to any depth for files with an extension of videos or images; names that start
-        with a dot are passed over), a text file with one path a line, relative to the file's own folder (any
-        extension that is not an image's counts as a video's, and a folder's pictures are a video's frames;
-        duplicates count once), one video or image, or "synthetic".
-      labels: "folder" takes the name of the folder that a file lies in for its class; "none".
-      synthetic_clips: how many of them, if so.
+      name: of the item.
+      path: of the file. It need not exist: then the item is rejected when it is read.
+      label: of the item.
+      split: likewise.
+      look: whether to find out the size, so that a file that changed is another input.
+    """
+    label = label and sys.intern(label)
+    return MediaItem(name, kind_of(path) or "video", label, path, _size(path) if look else 0, split)
+
+
+def pictures_in(folder: str | pathlib.Path) -> list[str]:
+    """Returns the paths of the visible pictures that lie in a folder itself, in no order."""
+    with os.scandir(folder) as entries:
+        return [
+            entry.path
+            for entry in entries
+            if kind_of(entry.name) == "image" and not entry.name.startswith(".") and entry.is_file()
+        ]
+
+
+def kind_of(path: str) -> str | None:
+    """Returns "video" or "image" by the extension, or None."""
+    return _KINDS.get(os.path.splitext(path)[1].lower().removeprefix("."))
+
+
+def walk(root: pathlib.Path) -> Iterator[str]:
+    """Yields all visible files under a folder, relative to it, with forward slashes, in no order across folders.
+
+    Links are followed, each real folder once, so loops end. Nothing but folders and links is looked at twice: what
+    the listing of a folder says of its files is enough.
 
     Raises:
-      ConfigError: on other labels, or no media at all.
-      DataError: if there is no such file or folder, or no media; it says what was looked for and found.
+      DataError: if a folder can't be listed.
     """
-    if labels not in LABELS:
-        raise ConfigError(f"config.data.labels has no choice {labels!r}; {nearest(labels, LABELS)}")
-    if not media:
-        raise ConfigError(
-            "config.data.media is empty: give a folder or a list of videos and images, or 'synthetic'"
-        )
-    if media == SYNTHETIC:
-        names = [synthetic.clip_name(index) for index in range(synthetic_clips)]
-        return [media_item(name, None, labels) for name in sorted(names)]
-    root = pathlib.Path(media)
-    if root.is_dir():
-        found = _walk(root)
-        named = {path.relative_to(root).as_posix(): path for path in found if _kind(path)}
-        if not named:
-            raise DataError(_nothing_in(root, found))
-    elif not root.is_file():
-        raise DataError(
-            f"config.data.media={media!r} is neither a file nor a folder (looked in {pathlib.Path.cwd()})"
-        )
-    elif _kind(root):
-        named = {root.name: root}
-    else:
-        named = _read_list(root)
-    return [media_item(name, named[name], labels) for name in sorted(named)]
-
-
-def split(items: list[MediaItem], validation_percent: float) -> dict[str, list[MediaItem]]:
-    """Parts items into "train" and "validation" by a hash of their names.
-
-    Validation are the items with the smallest hashes: exactly `validation_percent` of them, rounded, but at
-    least one in each split if there are two or more and the percentage is neither 0 nor 100.
-    """
-    count = round(len(items) * validation_percent / 100)
-    if len(items) >= 2 and 0 < validation_percent < 100:
-        count = min(max(count, 1), len(items) - 1)
-    held_out = {item.name for item in sorted(items, key=lambda item: item.digest)[:count]}
-    return {
-        "train": [item for item in items if item.name not in held_out],
-        "validation": [item for item in items if item.name in held_out],
-    }
-
-
-def media_item(name: str, path: pathlib.Path | None, labels: str) -> MediaItem:
-    """Returns one input; a folder is a video, whose frames are the pictures in it."""
-    located = pathlib.PurePosixPath(name) if path is None else path.absolute()
-    return MediaItem(
-        name=name,
-        kind="video" if path is None else _kind(path) or "video",
-        label=located.parent.name if labels == "folder" or path is None else None,
-        path=path,
-        size=_size(path),
-    )
-
-
-def pictures_in(folder: pathlib.Path) -> list[pathlib.Path]:
-    """Returns the visible pictures that lie in a folder itself, in no order."""
-    return [
-        entry
-        for entry in folder.iterdir()
-        if _kind(entry) == "image" and not entry.name.startswith(".") and entry.is_file()
-    ]
-
-
-def _size(path: pathlib.Path | None) -> int:
-    if path is None or not path.exists():
-        return 0
-    return sum(one.stat().st_size for one in (pictures_in(path) if path.is_dir() else [path]))
-
-
-def _kind(path: pathlib.Path) -> str | None:
-    extension = path.suffix.lower().removeprefix(".")
-    return next((kind for kind, extensions in _KINDS.items() if extension in extensions), None)
-
-
-def _walk(root: pathlib.Path) -> list[pathlib.Path]:
-    """Returns all visible files under a folder. Links are followed, each real folder once, so loops end."""
-    files, seen, waiting = [], set(), [root]
+    seen, waiting = set(), [""]
     while waiting:
         folder = waiting.pop()
-        status = folder.stat()
+        place = os.path.join(root, folder)
+        status = os.stat(place)
         if (status.st_dev, status.st_ino) in seen:
             continue
         seen.add((status.st_dev, status.st_ino))
         try:
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name, reverse=True)
+            with os.scandir(place) as found:
+                entries = sorted(found, key=lambda entry: entry.name, reverse=True)
         except OSError as error:
-            raise DataError(f"The folder {folder} can't be listed: {error.strerror}") from error
+            raise DataError(f"The folder {place} can't be listed: {error.strerror}") from error
         for entry in entries:
             if entry.name.startswith("."):
                 continue
             if entry.is_dir():
-                waiting.append(folder / entry.name)
-            elif entry.is_file() or not os.path.exists(
-                entry
-            ):  # a broken link is listed, to be rejected by name
-                files.append(folder / entry.name)
-    return files
+                waiting.append(f"{folder}{entry.name}/")
+            # A broken link is listed, to be rejected by name.
+            elif entry.is_file() or not os.path.exists(entry):
+                yield f"{folder}{entry.name}"
 
 
-def _read_list(path: pathlib.Path) -> dict[str, pathlib.Path]:
-    """Returns {line: path} of a text file of paths."""
+def extensions(names: Iterable[str]) -> str:
+    """Returns how many files there are, and of which kinds, for an error: "3 files (2 of .txt, 1 of .pdf)"."""
+    counts = collections.Counter(os.path.splitext(name)[1].lower() or "no extension" for name in names)
+    common = ", ".join(f"{count} of {extension}" for extension, count in counts.most_common(5))
+    return f"{counts.total()} files" + (f" ({common})" if common else "")
+
+
+def _is_number(name: str) -> bool:
+    return name.isascii() and name.isdecimal()
+
+
+def _size(path: str) -> int:
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    except UnicodeDecodeError:
-        raise DataError(
-            f"{path} is neither a folder, a list (a text file with one path a line), nor a file with an "
-            f"extension of videos ({_VIDEOS}) or images ({_IMAGES})"
-        ) from None
-    named = {pathlib.PurePath(line).as_posix(): path.parent / line for line in lines if line}
-    if not named:
-        raise DataError(
-            f"The list {path} has no lines; it should have one path of a video or an image a line"
-        )
-    return named
-
-
-def _nothing_in(root: pathlib.Path, found: list[pathlib.Path]) -> str:
-    extensions = collections.Counter(path.suffix.lower() or "no extension" for path in found)
-    there = ", ".join(f"{count} of {extension}" for extension, count in extensions.most_common(5))
-    return (
-        f"{root} has no videos ({_VIDEOS}) or images ({_IMAGES}) at any depth; it has {len(found)} files"
-        + (f" ({there})" if there else "")
-    )
+        status = os.stat(path)
+        return len(pictures_in(path)) if stat.S_ISDIR(status.st_mode) else status.st_size
+    except OSError:
+        return 0

@@ -9,10 +9,12 @@ import pathlib
 from typing import Any
 
 from toto_jax.data.clips import ClipsConfig
+from toto_jax.data.config import DataConfig
 from toto_jax.data.decoding import DecodingConfig
 from toto_jax.data.job import Job
 from toto_jax.data.manifest import Manifest, record_format
-from toto_jax.data.media import list_media, split
+from toto_jax.data.media import in_class_order, split
+from toto_jax.data.sources.registry import list_media
 from toto_jax.data.timeline import Timeline
 from toto_jax.data.work_plan import (
     SETTINGS,
@@ -32,8 +34,7 @@ SPLITS = ("train", "validation")
 
 
 def pretokenize(
-    media: str,
-    labels: str,
+    data: DataConfig,
     clips: ClipsConfig,
     decoding: DecodingConfig,
     tokenizer: Tokenizer | None,
@@ -43,8 +44,7 @@ def pretokenize(
     """Cuts, encodes and writes the clips of all media, with this process as the only worker or one of several.
 
     Args:
-      media: `config.data.media`: a folder, a list, or "synthetic".
-      labels: `config.data.labels`.
+      data: `config.data`: where the media are and how they lie.
       clips: how clips are cut and shards are filled.
       decoding: limits of the processes that cut them.
       tokenizer: encodes `clips.encode_batch` clips at a time; None writes raw frames.
@@ -60,25 +60,18 @@ def pretokenize(
       StorageError: if the disk fills up; what is complete stays.
     """
     tokenizer = tokenizer or PixelsTokenizer()
-    job = open_job(media, labels, clips, tokenizer.spec, out, seed, listed=False)
+    job = open_job(data, clips, tokenizer.spec, out, seed, listed=False)
     job.work(tokenizer, decoding, Share(0, 1), Timeline(keep=False))
     return job.close()
 
 
 def open_job(
-    media: str,
-    labels: str,
-    clips: ClipsConfig,
-    spec: TokenizerSpec,
-    out: pathlib.Path,
-    seed: int,
-    listed: bool,
+    data: DataConfig, clips: ClipsConfig, spec: TokenizerSpec, out: pathlib.Path, seed: int, listed: bool
 ) -> Job:
     """Lists the inputs of a job and parts them into units.
 
     Args:
-      media: as in `pretokenize`, and so all that follow.
-      labels: likewise.
+      data: as in `pretokenize`.
       clips: likewise.
       spec: of the tokenizer.
       out: gets a folder for each split.
@@ -93,9 +86,9 @@ def open_job(
         raise ConfigError(f"config.seed must be 0 or more, not {seed}")
     record_format(spec, clips.size, clips.frames)  # stops here, before any work, if it can't be
     if listed:
-        settings = {name: begun_settings(out / name, labels, clips, spec, seed) for name in SPLITS}
+        settings = {name: begun_settings(out / name, data, clips, spec, seed) for name in SPLITS}
     else:
-        settings = _list_inputs(media, labels, clips, spec, out, seed)
+        settings = _list_inputs(data, clips, spec, out, seed)
     plans = {name: plan_units(out / name, settings[name], clips.files_per_shard) for name in SPLITS}
     return Job(out, spec, clips, seed, settings, plans)
 
@@ -106,14 +99,13 @@ def is_begun(out: pathlib.Path) -> bool:
 
 
 def _list_inputs(
-    media: str, labels: str, clips: ClipsConfig, spec: TokenizerSpec, out: pathlib.Path, seed: int
+    data: DataConfig, clips: ClipsConfig, spec: TokenizerSpec, out: pathlib.Path, seed: int
 ) -> dict[str, dict[str, Any]]:
     """Writes down the inputs of each split, and returns their settings."""
-    splits = split(list_media(media, labels, clips.synthetic_clips), clips.validation_percent)
-    labelled = {item.label for items in splits.values() for item in items}
-    class_names = sorted(label for label in labelled if label is not None)
+    splits = split(list_media(data, clips.synthetic_clips), clips.validation_percent)
+    class_names = in_class_order(item.label for items in splits.values() for item in items)
     settings = {
-        name: split_settings(items, labels, class_names, clips, spec, seed) for name, items in splits.items()
+        name: split_settings(items, data, class_names, clips, spec, seed) for name, items in splits.items()
     }
     for name in SPLITS:
         check_settings(out / name, settings[name])

@@ -1,4 +1,4 @@
-"""One video file -> the frames that a caller wants of it, upright and in display order.
+"""One video -> the frames that a caller wants of it, upright and in display order.
 
 The container's word is not taken for the number of frames, their order or their times: the video is decoded
 once from end to end, so that damage anywhere is found, and only the wanted frames become RGB. The header's
@@ -8,7 +8,7 @@ frame count serves as a guess of what will be wanted; where it proves wrong, a s
 import dataclasses
 import pathlib
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -51,7 +51,7 @@ class _Pass:
 
 
 def read_video(
-    path: pathlib.Path,
+    source: pathlib.Path | BinaryIO,
     choose: Callable[[int], Collection[int]],
     prepare: Callable[["Image"], np.ndarray],
     size: int,
@@ -63,7 +63,7 @@ def read_video(
     are taken to be square.
 
     Args:
-      path: any file that FFmpeg opens, GIF included.
+      source: any file that FFmpeg opens, GIF included, or a seekable stream of one, with a name.
       choose: frame count -> wanted indices in display order. Must be pure: it is asked about the header's
         count too, and may raise DataError when a count is too small.
       prepare: upright RGB frame -> what to keep of it.
@@ -75,7 +75,7 @@ def read_video(
         number of frames that came before); the message names the file, not its folder.
     """
     try:
-        first = _decode(path, lambda guess: _try(choose, guess), prepare, size, max_pixels, whole=True)
+        first = _decode(source, lambda guess: _try(choose, guess), prepare, size, max_pixels, whole=True)
         count = len(first.seconds)
         order = _display_order(first.seconds)
         wanted = choose(count)
@@ -83,10 +83,10 @@ def read_video(
             frames = first.frames
         else:
             position = {order[index]: index for index in wanted}
-            second = _decode(path, lambda _: position, prepare, size, max_pixels, whole=False)
+            second = _decode(source, lambda _: position, prepare, size, max_pixels, whole=False)
             frames = {position[place]: frame for place, frame in second.frames.items()}
     except DataError as error:
-        raise DataError(f"{path.name} {error}") from error
+        raise DataError(f"{source.name} {error}") from error
     seconds = [first.seconds[place] for place in order]
     begin, end = (seconds[0], seconds[-1]) if count else (None, None)
     timed = begin is not None and end is not None
@@ -115,7 +115,7 @@ def _display_order(seconds: list[float | None]) -> list[int]:
 
 
 def _decode(
-    path: pathlib.Path,
+    source: pathlib.Path | BinaryIO,
     want: Callable[[int], Collection[int]],
     prepare: Callable[["Image"], np.ndarray],
     size: int,
@@ -130,8 +130,12 @@ def _decode(
     # Before version 19, PyAV refuses files with a title that isn't UTF-8 unless told not to.
     lenience = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
     try:
-        # An absolute path: FFmpeg takes "a:b.mp4" for a protocol.
-        with av.open(str(path.absolute()), options=options, **lenience) as container:
+        if isinstance(source, pathlib.Path):
+            opened = str(source.absolute())  # FFmpeg takes "a:b.mp4" for a protocol
+        else:
+            source.seek(0)
+            opened = source
+        with av.open(opened, options=options, **lenience) as container:
             stream = _video_stream(container, size, max_pixels)
             found.guess = stream.frames
             wanted = want(found.guess)

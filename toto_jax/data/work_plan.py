@@ -16,6 +16,7 @@ from typing import Any
 
 from toto_jax.config import differences
 from toto_jax.data.clips import ClipsConfig
+from toto_jax.data.config import DataConfig
 from toto_jax.data.manifest import FORMAT
 from toto_jax.data.media import MediaItem
 from toto_jax.data.shard_writer import storage_errors, write_text
@@ -98,7 +99,7 @@ def plan_units(folder: pathlib.Path, settings: dict[str, Any], files_per_shard: 
 
 def split_settings(
     items: list[MediaItem],
-    labels: str,
+    data: DataConfig,
     class_names: list[str],
     clips: ClipsConfig,
     spec: TokenizerSpec,
@@ -110,7 +111,7 @@ def split_settings(
         "format": FORMAT,
         "inputs": {"count": len(items), "digest_of_names_sizes_labels": _digest(identities)},
         "class_names": class_names,
-        **_choices(labels, clips, spec, seed),
+        **_choices(data, clips, spec, seed),
     }
 
 
@@ -136,7 +137,7 @@ def write_settings(folder: pathlib.Path, settings: dict[str, Any]) -> None:
 
 
 def begun_settings(
-    folder: pathlib.Path, labels: str, clips: ClipsConfig, spec: TokenizerSpec, seed: int
+    folder: pathlib.Path, data: DataConfig, clips: ClipsConfig, spec: TokenizerSpec, seed: int
 ) -> dict[str, Any]:
     """Returns the settings of a split that another worker has begun, its inputs taken as they were listed.
 
@@ -146,14 +147,15 @@ def begun_settings(
     if not (folder / SETTINGS).exists():
         raise DataError(f"Nobody has begun to write shards in {folder}: it has no {SETTINGS}")
     there = _read_settings(folder)
-    wanted = _choices(labels, clips, spec, seed)
+    wanted = _choices(data, clips, spec, seed)
     _compare(folder, {key: there.get(key) for key in wanted}, wanted)
     return there
 
 
-def _choices(labels: str, clips: ClipsConfig, spec: TokenizerSpec, seed: int) -> dict[str, Any]:
+def _choices(data: DataConfig, clips: ClipsConfig, spec: TokenizerSpec, seed: int) -> dict[str, Any]:
     return {
-        "labels": labels,
+        "labels": data.labels,
+        "layout": data.layout,
         # The number of synthetic clips is the number of inputs.
         "clips": {key: value for key, value in dataclasses.asdict(clips).items() if key != "synthetic_clips"},
         "tokenizer": {"kind": spec.kind, "content_hash": spec.content_hash},
