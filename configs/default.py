@@ -35,6 +35,9 @@ def get_config() -> ConfigDict:
     c.tokenizer = ConfigDict()
     c.tokenizer.kind = "dvae"  # "dvae"; "vqgan"; or "pixels" for shards of raw frames
     c.tokenizer.path = ""  # folder of a saved tokenizer; "" means <workdir>/tokenizer
+    # Of the encoder's convolutions when codes are made: "bfloat16" is faster on accelerators, and some codes come out
+    # differently (docs/tokenizers.md says how many), so that shards of the two never mix.
+    c.tokenizer.encode_dtype = "float32"
     c.tokenizer.codebook_size = 8192
     c.tokenizer.halvings = 3  # a code is 2**halvings pixels wide
     c.tokenizer.width = 256  # channels at the full resolution

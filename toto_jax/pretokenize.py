@@ -27,7 +27,8 @@ def write_shards() -> None:
     settings = parse(_CONFIG.value)
     data, tokenizer = settings.data, None
     if settings.tokenizer.kind != "pixels":
-        tokenizer = load_tokenizer(pathlib.Path(settings.tokenizer.path or workdir / "tokenizer"))
+        path = pathlib.Path(settings.tokenizer.path or workdir / "tokenizer")
+        tokenizer = load_tokenizer(path, settings.tokenizer.encode_dtype)
     out = pathlib.Path(data.shards or workdir / "shards") / next(iter(data.mixture))
     manifests = pretokenize(data.media, data.labels, settings.clips, tokenizer, out, settings.seed)
     for split, manifest in manifests.items():

@@ -27,7 +27,8 @@ from toto_jax.generation.rollout import continue_frames
 from toto_jax.generation.sampling import SamplerConfig
 from toto_jax.models.decoder import Decoder
 from toto_jax.tokenizers.base import Tokenizer
-from toto_jax.tokenizers.loading import SPEC_NAME, WEIGHTS_NAME, load_tokenizer
+from toto_jax.tokenizers.loading import SPEC_NAME, load_tokenizer
+from toto_jax.tokenizers.weights_file import WEIGHTS_NAME
 from toto_jax.training.checkpoint import Checkpoints, abstract_like, read_metadata, restore_params
 from toto_jax.tree import Params, named_leaves
 from toto_jax.video import START_TOKENS, VIDEO_START, ClipGeometry, to_sequences
@@ -186,7 +187,9 @@ def from_pretrained(
         decoder=experiment.task.decoder,
         params=params,
         geometry=experiment.settings.geometry,
-        tokenizer=load_tokenizer(pathlib.Path(tokenizer or experiment.tokenizer_path)),
+        tokenizer=load_tokenizer(
+            tokenizer or experiment.tokenizer_path, experiment.settings.tokenizer.encode_dtype
+        ),
     )
 
 

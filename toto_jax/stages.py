@@ -133,7 +133,7 @@ def prepare(settings: Settings, workdir: pathlib.Path, log: Log) -> None:
         path = pathlib.Path(settings.tokenizer.path or workdir / "tokenizer")
         if not on_first_process((path / SPEC_NAME).exists):
             train_tokenizer(settings, path, workdir / "tokenizer_run", log)
-        tokenizer = load_tokenizer(path)
+        tokenizer = load_tokenizer(path, settings.tokenizer.encode_dtype)
         check_tokenizer(settings, tokenizer.spec)
     from toto_jax.data.pretokenization import pretokenize
 

@@ -12,16 +12,17 @@ from typing import Any
 
 import ml_collections
 import numpy as np
-import safetensors
 import safetensors.numpy
 
 from toto_jax.config import to_json
 from toto_jax.errors import CheckpointError, ConfigError, StorageError
 from toto_jax.tokenizers.base import TokenizerSpec
+from toto_jax.tokenizers.weights_file import read_tensors
 from toto_jax.video import END, FIRST_CODE, VIDEO_START, ClipGeometry
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 RUN, SPEC = "run.json", "tokenizer_spec.json"
+_ADVICE = "it must be whole, and in float32, float16 or bfloat16"
 CARD = """---
 library_name: transformers
 tags: [video, autoregressive, toto]
@@ -158,28 +159,18 @@ def _read_tensors(folder: pathlib.Path) -> dict[str, np.ndarray]:
                 f"{folder} has neither {WEIGHTS} nor {INDEX}; weights in other files become such when transformers "
                 "loads them and saves them again"
             )
-        return _read_weights(folder / WEIGHTS)
+        return read_tensors(folder / WEIGHTS, _ADVICE)
     places = _read_json(folder / INDEX).get("weight_map")
     files = set(places.values()) if isinstance(places, dict) else {None}
     if not all(isinstance(file, str) and file == pathlib.PurePath(file).name for file in files):
         raise CheckpointError(f"{folder / INDEX} has no weight_map from tensors to files beside it")
     tensors: dict[str, np.ndarray] = {}
     for file in sorted(files):
-        tensors |= _read_weights(folder / file)
+        tensors |= read_tensors(folder / file, _ADVICE)
     wrong = sorted(tensors.keys() ^ places.keys())
     if wrong:
         raise CheckpointError(f"{folder / INDEX} doesn't fit the files beside it: {', '.join(wrong[:5])}")
     return tensors
-
-
-def _read_weights(file: pathlib.Path) -> dict[str, np.ndarray]:
-    try:
-        return safetensors.numpy.load_file(file)
-    # An AttributeError is how it says that NumPy has no such dtype.
-    except (OSError, ValueError, AttributeError, safetensors.SafetensorError) as error:
-        raise CheckpointError(
-            f"{file} can't be read ({error}); is it whole, and in float32, 16 or bfloat16?"
-        ) from error
 
 
 def _read_json(file: pathlib.Path) -> dict[str, Any]:

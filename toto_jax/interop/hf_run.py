@@ -69,7 +69,7 @@ def import_llama(folder: pathlib.Path, tokenizer: pathlib.Path | None, given: Gi
         )
     spec = read_spec(tokenizer)
     config = _own_config(folder, found, given) if found.run else _config_around(folder, spec, given)
-    if found.spec is not None and found.spec != spec:
+    if found.spec is not None and found.spec != spec.encoded_in(found.spec.encode_dtype):
         raise CheckpointError(
             f"{folder} was trained on codes of the {found.spec.kind} {found.spec.content_hash[:12]}, and {tokenizer} "
             f"holds the {spec.kind} {spec.content_hash[:12]}"
