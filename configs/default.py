@@ -94,7 +94,9 @@ def get_config() -> ConfigDict:
     c.dvae.flip = True  # random horizontal flips
     c.dvae.min_scale = 0.0  # least scale of the pixels' likelihood, in logits; 0 for none (see tasks/dvae.py)
 
-    c.vqgan = ConfigDict()  # VQGAN's recipe (2012.09841) without the perceptual loss
+    c.vqgan = (
+        ConfigDict()
+    )  # VQGAN's recipe (2012.09841), but for the perceptual loss, whose weights are others'
     c.vqgan.commitment_weight = 1.0  # pulls encoded vectors towards their codes
     c.vqgan.codebook_weight = 0.25  # pulls codes towards the vectors that chose them; of a learned codebook
     c.vqgan.codebook = (
@@ -116,6 +118,8 @@ def get_config() -> ConfigDict:
     c.vqgan.discriminator_layers = 3
     c.vqgan.flip = True  # random horizontal flips
 
+    c.vqgan.perceptual_weight = 0.0  # of LPIPS (1801.03924), published with 1; 0 for none
+    c.vqgan.perceptual_weights = ""  # folder of its weights, as import_weights lpips makes it
     c.optimizer = ConfigDict()  # AdamW
     c.optimizer.learning_rate = 3e-4
     c.optimizer.end_learning_rate = 0.0

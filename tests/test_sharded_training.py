@@ -56,7 +56,8 @@ def vqgan() -> Task:
     loss = VQGANTaskConfig(
         commitment_weight=1.0, codebook_weight=0.0, codebook="averaged", codebook_decay=0.5, restart_below=0.6,
         entropy_weight=0.0, diversity_weight=0.0, entropy_temperature=1.0, adversarial_weight=0.5, adversarial_start=0,
-        discriminator_start=0, discriminator_width=8, discriminator_layers=1, flip=True,
+        discriminator_start=0, discriminator_width=8, discriminator_layers=1, perceptual_weight=0.0,
+        perceptual_weights="", flip=True,
     )  # fmt: skip
     sizes = {"halvings": 1, "multipliers": (1, 1), "attention": (), "code_width": 8, "latent": 16}
     return VQGANTask(tiny_vqgan(**sizes), loss, frames=1, size=8)

@@ -33,7 +33,7 @@ from toto_jax.tokenizers.frame_tokenizer import FrameTokenizer
 from toto_jax.tokenizers.loading import SPEC_NAME, load_tokenizer, read_spec
 from toto_jax.training.checkpoint import abstract_like, list_steps, restore_params
 from toto_jax.training.loop import Trainer
-from toto_jax.training.task import Batch, Task
+from toto_jax.training.task import Batch, Frozen, Task
 from toto_jax.training.throughput import Work
 from toto_jax.tree import Params
 from toto_jax.video import vocabulary_size
@@ -237,5 +237,7 @@ def build(
     if settings.task == "next_token":
         for key in ("heads", "kv_heads"):
             check_divides(mesh, f"config.model.{key}", settings.model[key], RULES["attention_heads"])
-    trainer = Trainer(task, settings.optimizer, settings.train, mesh, settings.seed, work_of(task, settings))
+    frozen = task.frozen if isinstance(task, VQGANTask) else Frozen()
+    work = work_of(task, settings)
+    trainer = Trainer(task, settings.optimizer, settings.train, mesh, settings.seed, work, frozen)
     return Experiment(settings, workdir, mesh, task, trainer)

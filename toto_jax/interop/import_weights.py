@@ -2,6 +2,7 @@
 
 python -m toto_jax.interop.import_weights dalle-dvae encoder.pkl decoder.pkl --out=tokenizers/dalle
 python -m toto_jax.interop.import_weights taming-vqgan last.ckpt model.yaml --out=tokenizers/vqgan
+python -m toto_jax.interop.import_weights lpips vgg16.pth vgg.pth --out=tokenizers/lpips
 python -m toto_jax.interop.import_weights hf-llama exported --out=runs/again --tokenizer=runs/quickstart/tokenizer
 """
 
