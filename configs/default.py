@@ -91,6 +91,8 @@ def get_config() -> ConfigDict:
     c.dvae.temperature_start = 1.0
     c.dvae.temperature_end = 1 / 16
     c.dvae.temperature_steps = 150_000
+    c.dvae.crop = 0  # side of random squares cut out of the frames anew in each step; 0 for whole frames
+    c.dvae.crop_from = (0, 0)  # least and most pixels that the frames' sides are randomly resized to before
     c.dvae.flip = True  # random horizontal flips
     c.dvae.min_scale = 0.0  # least scale of the pixels' likelihood, in logits; 0 for none (see tasks/dvae.py)
 
@@ -116,14 +118,15 @@ def get_config() -> ConfigDict:
     c.vqgan.discriminator_start = 250_000  # step from which the discriminator learns
     c.vqgan.discriminator_width = 64
     c.vqgan.discriminator_layers = 3
-    c.vqgan.flip = True  # random horizontal flips
-
     c.vqgan.perceptual_weight = 0.0  # of LPIPS (1801.03924), published with 1; 0 for none
     c.vqgan.perceptual_weights = ""  # folder of its weights, as import_weights lpips makes it
+    c.vqgan.flip = True  # random horizontal flips
+
     c.optimizer = ConfigDict()  # AdamW
     c.optimizer.learning_rate = 3e-4
     c.optimizer.end_learning_rate = 0.0
     c.optimizer.warmup_steps = 2_000
+    c.optimizer.decay_steps = 0  # from the start to the end rate; 0 for the whole run
     c.optimizer.b1 = 0.9
     c.optimizer.b2 = 0.95
     c.optimizer.eps = 1e-8

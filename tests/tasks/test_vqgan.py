@@ -123,8 +123,8 @@ def test_pixels_of_the_batch_are_mirrored_by_clips() -> None:
 def learn(some: VQGANTask, steps: int) -> tuple[Any, list[dict[str, float]], Any]:
     """Returns parameters before and after training with the trainer's own optimizer, and the metrics between."""
     settings = OptimizerConfig(
-        learning_rate=3e-3, end_learning_rate=0.0, warmup_steps=0, b1=0.5, b2=0.9, eps=1e-8, weight_decay=0.0,
-        clip_norm=0.0, ema=0.0,
+        learning_rate=3e-3, end_learning_rate=0.0, warmup_steps=0, decay_steps=0, b1=0.5, b2=0.9, eps=1e-8,
+        weight_decay=0.0, clip_norm=0.0, ema=0.0,
     )  # fmt: skip
     optimizer = make_optimizer(settings, steps, some.logical_axes())
     first = jax.jit(some.init)(jax.random.key(0))
