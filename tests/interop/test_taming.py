@@ -10,7 +10,7 @@ import pytest
 from tests.interop.torch_writer import tensor, write_zip
 from tests.tokenizers.tiny_vqgan import tiny_vqgan
 from toto_jax.errors import CheckpointError
-from toto_jax.interop.taming import import_taming, infer_config, their_name
+from toto_jax.interop.taming import _check_settings, import_taming, infer_config, their_name
 from toto_jax.tree import named_leaves
 
 NETWORK = tiny_vqgan(attention=(0, 2), blocks=2)
@@ -70,6 +70,22 @@ def test_what_is_missing_is_named(tmp_path: pathlib.Path, drop: str, message: st
     path = write(tmp_path / "last.ckpt", NETWORK.init(jax.random.key(0)), drop)
     with pytest.raises(CheckpointError, match=message):
         import_taming(path, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("model: {}", "it lacks 'params'"),
+        ("model: {params: {n_embed: 32, embed_dim: 6, ddconfig: {ch: 32}}}", "it lacks 'ch_mult'"),
+        ("model: nothing", "is not the YAML of a VQGAN"),
+        ("[", "is not the YAML of a VQGAN"),
+    ],
+)
+def test_settings_that_lack_something_are_told(tmp_path: pathlib.Path, text: str, message: str) -> None:
+    path = tmp_path / "model.yaml"
+    path.write_text(text)
+    with pytest.raises(CheckpointError, match=message):
+        _check_settings(path, NETWORK.config)
 
 
 @pytest.mark.parametrize(

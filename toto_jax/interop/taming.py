@@ -140,9 +140,9 @@ def _check_settings(path: pathlib.Path, config: VQGANConfig) -> None:
             **{name: params["ddconfig"][name] for name in ("ch", "ch_mult", "num_res_blocks", "z_channels")},
         }
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
+        reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         raise CheckpointError(
-            f"{path} is not the YAML of a VQGAN (model.params with n_embed, embed_dim and ddconfig): "
-            f"{type(error).__name__} {error}"
+            f"{path} is not the YAML of a VQGAN (model.params with n_embed, embed_dim and ddconfig): {reason}"
         ) from error
     found: dict[str, Any] = {
         "n_embed": config.codebook_size,
