@@ -58,6 +58,9 @@ def get_config() -> ConfigDict:
     c.tokenizer = ConfigDict()
     c.tokenizer.kind = "dvae"  # "dvae"; "vqgan"; or "pixels" for shards of raw frames
     c.tokenizer.path = ""  # folder of a saved tokenizer; "" means <workdir>/tokenizer
+    # Of the encoder's convolutions when codes are made: "bfloat16" is faster on accelerators, and some codes come out
+    # differently (docs/tokenizers.md says how many), so that shards of the two never mix.
+    c.tokenizer.encode_dtype = "float32"
     c.tokenizer.codebook_size = 8192
     c.tokenizer.halvings = 3  # a code is 2**halvings pixels wide
     c.tokenizer.width = 256  # channels at the full resolution
@@ -111,10 +114,14 @@ def get_config() -> ConfigDict:
     c.dvae.temperature_start = 1.0
     c.dvae.temperature_end = 1 / 16
     c.dvae.temperature_steps = 150_000
+    c.dvae.crop = 0  # side of random squares cut out of the frames anew in each step; 0 for whole frames
+    c.dvae.crop_from = (0, 0)  # least and most pixels that the frames' sides are randomly resized to before
     c.dvae.flip = True  # random horizontal flips
     c.dvae.min_scale = 0.0  # least scale of the pixels' likelihood, in logits; 0 for none (see tasks/dvae.py)
 
-    c.vqgan = ConfigDict()  # VQGAN's recipe (2012.09841) without the perceptual loss
+    c.vqgan = (
+        ConfigDict()
+    )  # VQGAN's recipe (2012.09841), but for the perceptual loss, whose weights are others'
     c.vqgan.commitment_weight = 1.0  # pulls encoded vectors towards their codes
     c.vqgan.codebook_weight = 0.25  # pulls codes towards the vectors that chose them; of a learned codebook
     c.vqgan.codebook = (
@@ -134,12 +141,15 @@ def get_config() -> ConfigDict:
     c.vqgan.discriminator_start = 250_000  # step from which the discriminator learns
     c.vqgan.discriminator_width = 64
     c.vqgan.discriminator_layers = 3
+    c.vqgan.perceptual_weight = 0.0  # of LPIPS (1801.03924), published with 1; 0 for none
+    c.vqgan.perceptual_weights = ""  # folder of its weights, as import_weights lpips makes it
     c.vqgan.flip = True  # random horizontal flips
 
     c.optimizer = ConfigDict()  # AdamW
     c.optimizer.learning_rate = 3e-4
     c.optimizer.end_learning_rate = 0.0
     c.optimizer.warmup_steps = 2_000
+    c.optimizer.decay_steps = 0  # from the start to the end rate; 0 for the whole run
     c.optimizer.b1 = 0.9
     c.optimizer.b2 = 0.95
     c.optimizer.eps = 1e-8

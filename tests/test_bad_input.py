@@ -120,7 +120,8 @@ def test_a_tokenizer_is_trained_and_saved_by_its_own_config(tmp_path: pathlib.Pa
         start(
             "main", "--config=configs/tokenizers/dvae.py", f"--workdir={tmp_path}", "--config.data.media=synthetic",
             "--config.clips.synthetic_clips=40", "--config.clips.size=16", "--config.tokenizer.halvings=2",
-            "--config.tokenizer.codebook_size=32", "--config.tokenizer.width=8", "--config.tokenizer.blocks=1",
+            "--config.dvae.crop=8", "--config.dvae.crop_from=(9, 12)", "--config.tokenizer.codebook_size=32",
+            "--config.tokenizer.width=8", "--config.tokenizer.blocks=1",
             "--config.train.steps=2", "--config.train.batch_size=8", "--config.report=False",
         ),
         0,

@@ -8,6 +8,8 @@ import subprocess
 import sys
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
@@ -17,9 +19,10 @@ from toto_jax import settings as settings_module
 from toto_jax.config import from_json, to_json
 from toto_jax.errors import ConfigError
 from toto_jax.evaluation import registry
-from toto_jax.experiment import build
+from toto_jax.experiment import build, build_task
 from toto_jax.models.llama import LlamaConfig
 from toto_jax.settings import Settings, parse
+from toto_jax.training.optimizer import learning_rate_schedule
 from toto_jax.tree import count
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -150,6 +153,32 @@ def test_the_papers_optimisation() -> None:
     assert (settings.optimizer.learning_rate, settings.optimizer.warmup_steps) == (3e-4, 2_000)
     assert dict(settings.data.mixture) == {"imagenet": 20, "ego4d": 10, "kinetics600": 10, "howto100m": 60}
     assert (settings.clips.size, settings.clips.frames, settings.clips.stride) == (128, 16, 4)
+
+
+def test_the_dvaes_published_schedules() -> None:
+    """2102.12092, appendix A.2; half a cosine is at its mean after half of its steps, and at 1/4 after two thirds."""
+    settings = parse(load(ROOT / "configs" / "tokenizers" / "dvae.py"))
+    rate = learning_rate_schedule(settings.optimizer, settings.train.steps)
+    wanted = {
+        0: 1e-4,
+        600_000: (1e-4 + 1.25e-6) / 2,
+        800_000: 1.25e-6 + 0.25 * (1e-4 - 1.25e-6),
+        2_999_999: 1.25e-6,
+    }
+    for update, value in wanted.items():
+        assert float(rate(update)) == pytest.approx(value, rel=1e-4)
+    assert float(rate(1_200_000)) == pytest.approx(1.25e-6, rel=1e-4)
+    task = build_task(settings, "cpu")
+    found = [
+        task.schedules(jnp.int32(update)) for update in (0, 2_500, 5_000, 75_000, 100_000, 150_000, 2_999_999)
+    ]
+    temperatures, weights = np.array(found).T
+    half, quarter = (1 + 1 / 16) / 2, 1 / 16 + 0.25 * (1 - 1 / 16)
+    np.testing.assert_allclose(weights, [0, 3.3, 6.6, 6.6, 6.6, 6.6, 6.6], atol=1e-4)
+    np.testing.assert_allclose(temperatures[[0, 3, 4, 5, 6]], [1, half, quarter, 1 / 16, 1 / 16], atol=1e-5)
+    assert (settings.dvae.crop_from, settings.dvae.crop) == ((256 * 9 // 8, 256 * 12 // 8), 256)
+    assert (settings.optimizer.b1, settings.optimizer.b2, settings.optimizer.ema) == (0.9, 0.999, 0.999)
+    assert (settings.train.batch_size, settings.train.steps) == (512, 3_000_000)
 
 
 @pytest.mark.parametrize(

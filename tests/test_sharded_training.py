@@ -29,8 +29,8 @@ from toto_jax.video import ClipGeometry, to_sequences
 
 GEOMETRY = ClipGeometry(2, 4, 4)
 OPTIMIZER = OptimizerConfig(
-    learning_rate=1e-2, end_learning_rate=0.0, warmup_steps=1, b1=0.9, b2=0.95, eps=1e-3, weight_decay=0.1,
-    clip_norm=1.0, ema=0.0,
+    learning_rate=1e-2, end_learning_rate=0.0, warmup_steps=1, decay_steps=0, b1=0.9, b2=0.95, eps=1e-3,
+    weight_decay=0.1, clip_norm=1.0, ema=0.0,
 )  # fmt: skip
 
 
@@ -45,7 +45,7 @@ def toto() -> Task:
 def dvae() -> Task:
     loss = DVAETaskConfig(
         kl_weight=1.0, kl_steps=2, temperature_start=1.0, temperature_end=0.5, temperature_steps=4, flip=True,
-        min_scale=0.1,
+        crop=4, crop_from=(6, 8), min_scale=0.1,
     )  # fmt: skip
     network = DVAE(DVAEConfig(codebook_size=16, width=32, decoder_stem=32, halvings=1, blocks=1))
     return DVAETask(network, loss, frames=1, size=8)
@@ -56,7 +56,8 @@ def vqgan() -> Task:
     loss = VQGANTaskConfig(
         commitment_weight=1.0, codebook_weight=0.0, codebook="averaged", codebook_decay=0.5, restart_below=0.6,
         entropy_weight=0.0, diversity_weight=0.0, entropy_temperature=1.0, adversarial_weight=0.5, adversarial_start=0,
-        discriminator_start=0, discriminator_width=8, discriminator_layers=1, flip=True,
+        discriminator_start=0, discriminator_width=8, discriminator_layers=1, perceptual_weight=0.0,
+        perceptual_weights="", flip=True,
     )  # fmt: skip
     sizes = {"halvings": 1, "multipliers": (1, 1), "attention": (), "code_width": 8, "latent": 16}
     return VQGANTask(tiny_vqgan(**sizes), loss, frames=1, size=8)

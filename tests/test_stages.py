@@ -1,13 +1,18 @@
 import pathlib
 
+import jax
 import pytest
 from ml_collections import ConfigDict
 
 from configs import quickstart
+from tests.interop.test_hf_run import write_tokenizer
+from toto_jax.data.manifest import read_manifest
 from toto_jax.errors import ConfigError, DataError
+from toto_jax.experiment import build
 from toto_jax.settings import parse
 from toto_jax.stages import FREE_KEYS, check_tokenizer, claim_workdir, prepare
 from toto_jax.tokenizers.base import TokenizerSpec
+from toto_jax.tokenizers.loading import load_tokenizer
 
 
 @pytest.fixture
@@ -61,3 +66,20 @@ def test_a_saved_tokenizer_of_other_codes_is_refused_before_shards_are_written(c
     ):
         with pytest.raises(ConfigError, match="--config.tokenizer.kind='vqgan' --config.tokenizer.width=32"):
             check_tokenizer(settings, other)
+
+
+def test_shards_are_written_in_the_dtype_of_the_config_and_read_in_no_other(tmp_path: pathlib.Path) -> None:
+    write_tokenizer(tmp_path / "tokenizer")
+    c = quickstart.get_config()
+    c.clips.update(size=16, frames=4, synthetic_clips=8)
+    c.tokenizer.update(codebook_size=32, width=8, decoder_stem=8, encode_dtype="bfloat16")
+    prepare(parse(c), tmp_path, lambda line: None)
+    wrote = read_manifest(tmp_path / "shards" / "media" / "train").tokenizer
+    assert wrote == load_tokenizer(tmp_path / "tokenizer", "bfloat16").spec
+    assert build(c, tmp_path, jax.devices()[:1]).load_tokenizer().spec == wrote
+    c.tokenizer.encode_dtype = "float32"
+    experiment = build(c, tmp_path, jax.devices()[:1])
+    with pytest.raises(
+        DataError, match=r"in float32\) is not the one .* in bfloat16\).* set config.tokenizer.encode"
+    ):
+        _ = experiment.pipeline

@@ -4,14 +4,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from toto_jax.pretrained import from_pretrained
+    from toto_jax.pretrained import from_pretrained, save_pretrained
     from toto_jax.tokenizers.loading import load_tokenizer
 
 __version__ = "0.1.0"
-__all__ = ["from_pretrained", "load_tokenizer"]
+__all__ = ["from_pretrained", "load_tokenizer", "save_pretrained"]
 
 # Imported when first asked for: an entry point sets up its devices before JAX is imported.
-_HOMES = {"from_pretrained": "toto_jax.pretrained", "load_tokenizer": "toto_jax.tokenizers.loading"}
+_HOMES = {
+    "from_pretrained": "toto_jax.pretrained",
+    "load_tokenizer": "toto_jax.tokenizers.loading",
+    "save_pretrained": "toto_jax.pretrained",
+}
 
 
 def __getattr__(name: str) -> Any:

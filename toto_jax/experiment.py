@@ -33,7 +33,7 @@ from toto_jax.tokenizers.frame_tokenizer import FrameTokenizer
 from toto_jax.tokenizers.loading import SPEC_NAME, load_tokenizer, read_spec
 from toto_jax.training.checkpoint import abstract_like, list_steps, restore_params
 from toto_jax.training.loop import Trainer
-from toto_jax.training.task import Batch, Task
+from toto_jax.training.task import Batch, Frozen, Task
 from toto_jax.training.throughput import Work
 from toto_jax.tree import Params
 from toto_jax.video import vocabulary_size
@@ -138,7 +138,8 @@ class Experiment:
             }
             check_geometry(ordinary, self.settings.geometry, self.settings.tokenizer.codebook_size)
             if (self.tokenizer_path / SPEC_NAME).exists():
-                self._check_tokenizer(read_spec(self.tokenizer_path), pipeline.manifests)
+                spec = read_spec(self.tokenizer_path).encoded_in(self.settings.tokenizer.encode_dtype)
+                self._check_tokenizer(spec, pipeline.manifests)
         return pipeline
 
     @functools.cached_property
@@ -172,17 +173,18 @@ class Experiment:
         Raises:
           DataError: if it isn't.
         """
-        tokenizer = load_tokenizer(self.tokenizer_path)
+        tokenizer = load_tokenizer(self.tokenizer_path, self.settings.tokenizer.encode_dtype)
         self._check_tokenizer(tokenizer.spec, self.pipeline.manifests)
         return tokenizer
 
     def _check_tokenizer(self, spec: TokenizerSpec, manifests: Mapping[str, Any]) -> None:
         for name, manifest in manifests.items():
-            wrote = manifest.tokenizer.content_hash
-            if wrote != spec.content_hash:
+            wrote = manifest.tokenizer
+            if wrote.content_hash != spec.content_hash:
                 raise DataError(
-                    f"The tokenizer in {self.tokenizer_path} ({spec.content_hash[:12]}) is not the one that wrote the "
-                    f"shards of {name!r} ({wrote[:12]}); point config.tokenizer.path to that one"
+                    f"The tokenizer in {self.tokenizer_path} ({spec.content_hash[:12]}, in {spec.encode_dtype}) is not "
+                    f"the one that wrote the shards of {name!r} ({wrote.content_hash[:12]}, in {wrote.encode_dtype}); "
+                    "point config.tokenizer.path to that one, and set config.tokenizer.encode_dtype to its dtype"
                 )
 
     def evaluate(self, name: str, step: int, params: Params) -> dict[str, float]:
@@ -264,5 +266,7 @@ def build(
     if settings.task == "next_token":
         for key in ("heads", "kv_heads"):
             check_divides(mesh, f"config.model.{key}", settings.model[key], RULES["attention_heads"])
-    trainer = Trainer(task, settings.optimizer, settings.train, mesh, settings.seed, work_of(task, settings))
+    frozen = task.frozen if isinstance(task, VQGANTask) else Frozen()
+    work = work_of(task, settings)
+    trainer = Trainer(task, settings.optimizer, settings.train, mesh, settings.seed, work, frozen)
     return Experiment(settings, workdir, mesh, task, trainer)

@@ -13,22 +13,24 @@ import dataclasses
 import functools
 import json
 import pathlib
+import shutil
 
 import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from toto_jax.config import from_json
-from toto_jax.errors import CheckpointError, ConfigError
+from toto_jax.config import from_json, to_json
+from toto_jax.errors import CheckpointError, ConfigError, StorageError
 from toto_jax.experiment import build, find_checkpoint
 from toto_jax.generation.rollout import continue_frames
 from toto_jax.generation.sampling import SamplerConfig
 from toto_jax.models.decoder import Decoder
 from toto_jax.tokenizers.base import Tokenizer
-from toto_jax.tokenizers.loading import load_tokenizer
-from toto_jax.training.checkpoint import abstract_like, read_metadata, restore_params
-from toto_jax.tree import Params
+from toto_jax.tokenizers.loading import SPEC_NAME, load_tokenizer
+from toto_jax.tokenizers.weights_file import WEIGHTS_NAME
+from toto_jax.training.checkpoint import Checkpoints, abstract_like, read_metadata, restore_params
+from toto_jax.tree import Params, named_leaves
 from toto_jax.video import START_TOKENS, VIDEO_START, ClipGeometry, to_sequences
 
 
@@ -164,13 +166,7 @@ def from_pretrained(
         raise CheckpointError(
             f"{checkpoint} is of the task {config.task!r}, not a Toto; load_tokenizer reads tokenizers"
         )
-    with config.unlocked():
-        config.mesh.update(dict.fromkeys(config.mesh, 1))
-        config.train.update(microbatches=1)
-        config.model.attention = "auto"  # these devices may be others than the run's
-        if dtype is not None:
-            config.model.dtype = dtype
-    experiment = build(config, workdir, jax.local_devices()[:1])
+    experiment = build(_for_one_device(config, dtype), workdir, jax.local_devices()[:1])
     abstract = abstract_like(
         experiment.trainer.abstract_state.params, experiment.trainer.state_shardings.params
     )
@@ -185,5 +181,77 @@ def from_pretrained(
         decoder=experiment.task.decoder,
         params=params,
         geometry=experiment.settings.geometry,
-        tokenizer=load_tokenizer(pathlib.Path(tokenizer or experiment.tokenizer_path)),
+        tokenizer=load_tokenizer(
+            tokenizer or experiment.tokenizer_path, experiment.settings.tokenizer.encode_dtype
+        ),
     )
+
+
+def save_pretrained(
+    path: str | pathlib.Path,
+    config: ml_collections.ConfigDict,
+    params: Params,
+    tokenizer: str | pathlib.Path,
+    step: int = 0,
+) -> None:
+    """Writes a run as training would have left it: config, tokenizer, and a checkpoint whose optimizer starts anew.
+
+    `from_pretrained` loads it, and `toto_jax.main` with this config and this workdir trains on.
+
+    Args:
+      path: workdir to write; must not hold anything yet.
+      config: whole config of a Toto.
+      params: of its model.
+      tokenizer: folder of its tokenizer, which is copied into the workdir.
+      step: of the checkpoint.
+
+    Raises:
+      ConfigError: if the folder holds something, or the config can't be.
+      CheckpointError: if the tokenizer can't be loaded, or the parameters are not those of the config's model.
+      StorageError: if something can't be written.
+    """
+    path, tokenizer = pathlib.Path(path), pathlib.Path(tokenizer)
+    if path.exists() and any(path.iterdir()):
+        raise ConfigError(f"{path} is not empty; give a new folder")
+    load_tokenizer(tokenizer)
+    experiment = build(_for_one_device(config, None), path, jax.local_devices()[:1])
+    wanted, found = (
+        {name: leaf.shape for name, leaf in named_leaves(tree).items()}
+        for tree in (experiment.trainer.abstract_state.params, params)
+    )
+    if wanted != found:
+        wrong = sorted(name for name in wanted | found if wanted.get(name) != found.get(name))
+        raise CheckpointError(
+            f"These are not the parameters of the config's model: {', '.join(wrong[:5])} differ"
+        )
+    state = experiment.trainer.init()
+    like = experiment.trainer.abstract_state.params
+    placed = jax.tree.map(lambda value, leaf: jnp.asarray(value, leaf.dtype), params, like)
+    state = dataclasses.replace(
+        state, step=jnp.int32(step), params=placed, ema=None if state.ema is None else placed
+    )
+    try:
+        (path / "tokenizer").mkdir(parents=True)
+        for name in (WEIGHTS_NAME, SPEC_NAME):
+            shutil.copyfile(tokenizer / name, path / "tokenizer" / name)
+        (path / "config.json").write_text(to_json(config))
+    except OSError as error:
+        raise StorageError(f"The run can't be written in {path}: {error}") from error
+    metadata = {"config": json.loads(to_json(config))}
+    checkpoints = Checkpoints(experiment.checkpoint_folder, experiment.settings.checkpoint, metadata)
+    try:
+        checkpoints.save(step, state)
+    finally:
+        checkpoints.close()
+
+
+def _for_one_device(config: ml_collections.ConfigDict, dtype: str | None) -> ml_collections.ConfigDict:
+    """Returns a copy for one device, which may be of another kind than the run's."""
+    config = from_json(to_json(config))
+    with config.unlocked():
+        config.mesh.update(dict.fromkeys(config.mesh, 1))
+        config.train.update(microbatches=1)
+        config.model.attention = "auto"
+        if dtype is not None:
+            config.model.dtype = dtype
+    return config

@@ -32,12 +32,14 @@ class TokenizerConfig:
     kind: one of `tokenizers.kinds.NETWORKS`, or "pixels" for raw frames.
     path: folder of a saved one; "" means `<workdir>/tokenizer`.
     training: whole config (plain dicts) of the run that trains it when it is missing, or None.
+    encode_dtype: of the encoder's convolutions where a saved one is loaded; see `TokenizerSpec`.
     codebook_size and all that follow: its architecture; see the kind's own config.
     """
 
     kind: str
     path: str
     training: Mapping[str, Any] | None
+    encode_dtype: str
     codebook_size: int
     halvings: int
     width: int
@@ -59,8 +61,9 @@ class TokenizerConfig:
 
     @property
     def architecture(self) -> dict[str, Any]:
-        """The keys that say what it is: all but where it is and how it is trained."""
-        return {name: value for name, value in vars(self).items() if name not in ("path", "training")}
+        """The keys that say what it is: all but where it is, how it is trained and how it is run."""
+        others = ("path", "training", "encode_dtype")
+        return {name: value for name, value in vars(self).items() if name not in others}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -34,7 +34,10 @@ def open_shard_job(settings: Settings, workdir: pathlib.Path, listed: bool) -> J
       listed: whether to take the inputs as another worker has listed them.
     """
     out = shard_folder(settings, workdir)
-    spec = PixelsTokenizer.spec if _takes_pixels(settings) else read_spec(tokenizer_path(settings, workdir))
+    if _takes_pixels(settings):
+        spec = PixelsTokenizer.spec
+    else:
+        spec = read_spec(tokenizer_path(settings, workdir)).encoded_in(settings.tokenizer.encode_dtype)
     return open_job(settings.data, settings.clips, spec, out, settings.seed, listed)
 
 
@@ -43,7 +46,7 @@ def load_shard_tokenizer(settings: Settings, workdir: pathlib.Path) -> Tokenizer
     if _takes_pixels(settings):
         return PixelsTokenizer()
     devices = make_mesh(MeshConfig(slices=1, data=-1, fsdp=1, sequence=1, tensor=1), jax.local_devices())
-    return load_tokenizer(tokenizer_path(settings, workdir)).on(devices)
+    return load_tokenizer(tokenizer_path(settings, workdir), settings.tokenizer.encode_dtype).on(devices)
 
 
 def _takes_pixels(settings: Settings) -> bool:

@@ -59,6 +59,7 @@ FREE_KEYS = (
     "tokenizer.training",
     "train.log_every",
     "train.max_bad_steps",
+    "vqgan.perceptual_weights",
 )
 
 

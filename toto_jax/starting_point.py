@@ -99,7 +99,8 @@ def find_starting_point(experiment: Experiment) -> StartingPoint | None:
     tokenizer = None if wrote is None else TokenizerSpec.from_json(wrote)
     point = StartingPoint(experiment, checkpoint, averaged, tokenizer)
     if settings.task == "next_token" and (experiment.tokenizer_path / SPEC_NAME).exists():
-        point.check_tokenizer(read_spec(experiment.tokenizer_path))
+        spec = read_spec(experiment.tokenizer_path)
+        point.check_tokenizer(spec.encoded_in(settings.tokenizer.encode_dtype))
     return point
 
 

@@ -14,10 +14,11 @@ The tokenizer is saved in <workdir>/tokenizer, or where config.tokenizer.path sa
 codes a frame. 72M parameters, and 2.8M of the discriminator. Not run by us at this size: no hours and no numbers are
 claimed. Networks, losses and gradients are checked against the published code on random weights.
 
-Where this differs: there is no perceptual loss (its network was trained with ImageNet's labels, and its weights are
-somebody else's), which costs sharpness; tokenizer and discriminator learn in one pass from one batch; the batch norm of
-the discriminator sees the whole batch, not that of one device (with train.microbatches=1). The publication names no
-number of steps.
+Where this differs: there is no perceptual loss unless its weights are given (its network was trained with ImageNet's
+labels, and they are somebody else's), which costs sharpness; with them, --config.vqgan.perceptual_weight=1.0
+--config.vqgan.perceptual_weights=... is as published. Tokenizer and discriminator learn in one pass from one batch; the
+batch norm of the discriminator sees the whole batch, not that of one device (with train.microbatches=1). The
+publication names no number of steps.
 """
 
 from ml_collections import ConfigDict

@@ -8,7 +8,9 @@ from PIL import Image
 
 from tests.processes import end, run, start
 from toto_jax.data.manifest import clip_index, read_manifest
+from toto_jax.data.shard_reader import read_clips
 from toto_jax.errors import CheckpointError, ConfigError, DataError
+from toto_jax.tokenizers.loading import load_tokenizer
 
 
 def test_codes_are_described_checked_and_decoded(finished: pathlib.Path, tmp_path: pathlib.Path) -> None:
@@ -18,7 +20,7 @@ def test_codes_are_described_checked_and_decoded(finished: pathlib.Path, tmp_pat
     files = {name for record in clip_index(folder, manifest) for name in record.sources}
     assert f"{manifest.records} clips ({manifest.records} of videos) from {len(files)} files" in output
     assert "4 x 4 x 4 codes of 32" in output
-    assert f"written by dvae {manifest.tokenizer.content_hash[:12]}" in output
+    assert f"written by dvae {manifest.tokenizer.content_hash[:12]} in float32" in output
     assert "every byte as it was written" in output
     assert f"{len(manifest.class_names)} classes: " in output
     assert "0 inputs were rejected" in output
@@ -27,10 +29,26 @@ def test_codes_are_described_checked_and_decoded(finished: pathlib.Path, tmp_pat
     assert len(np.unique(sheet.reshape(-1, 3), axis=0)) > 50, "pictures, not a blank page"
 
 
-def test_pixels_need_no_tokenizer(finished: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    folder = finished / "tokenizer_run" / "shards" / "media" / "train"
-    output = run("data.inspect", str(folder), f"--out={tmp_path / 'look.png'}")
+def test_pixels_need_no_tokenizer_and_can_try_one(finished: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    folder, path = finished / "tokenizer_run" / "shards" / "media" / "train", finished / "tokenizer"
+    arguments = (str(folder), f"--out={tmp_path / 'look.png'}", "--clips=5")
+    output = run("data.inspect", *arguments)
     assert "16 x 16 x 3 pixels" in output
+    assert "PSNR" not in output
+    manifest = read_manifest(folder)
+    pixels = read_clips(folder, manifest, np.linspace(0, manifest.records - 1, 5).astype(int))
+    codes, shown = {}, []
+    for dtype in ("float32", "bfloat16"):
+        tokenizer = load_tokenizer(path, dtype)
+        codes[dtype] = tokenizer.encode(pixels)
+        error = np.square(pixels / 255 - tokenizer.decode(codes[dtype]) / 255).mean()
+        shown.append(
+            f"dvae {tokenizer.spec.content_hash[:12]} in {dtype}: PSNR {-10 * np.log10(error):.2f} dB"
+        )
+    share = 100 * np.mean(codes["float32"] != codes["bfloat16"])
+    output = run("data.inspect", *arguments, f"--tokenizer={path}")
+    assert shown[0] in output
+    assert f"{shown[1]}, {share:.2f}% of 80 codes others than in float32" in output
     assert (tmp_path / "look.png").stat().st_size > 1_000
 
 

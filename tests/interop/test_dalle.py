@@ -9,7 +9,7 @@ import pytest
 
 from tests.interop.torch_writer import tensor, write_legacy, write_zip
 from toto_jax.errors import CheckpointError
-from toto_jax.interop.dalle import import_dalle, their_name
+from toto_jax.interop.dalle import import_dalle, infer_config, their_name
 from toto_jax.tokenizers.dvae import DVAE
 from toto_jax.tokenizers.dvae_network import DVAEConfig
 from toto_jax.tree import named_leaves
@@ -73,3 +73,12 @@ def test_the_decoder_is_no_encoder(tmp_path: pathlib.Path) -> None:
     encoder, decoder = write(tmp_path, DVAE(CONFIGS[0]).init(jax.random.key(0)))
     with pytest.raises(CheckpointError, match="give the encoder first, then the decoder"):
         import_dalle(decoder, encoder)
+
+
+def test_a_width_that_our_blocks_can_not_have_is_told() -> None:
+    encoder = {
+        "blocks.input.w": np.zeros((6, 3, 7, 7)), "blocks.output.conv.w": np.zeros((16, 6, 1, 1)),
+        "blocks.group_1.block_1.res_path.conv_1.w": np.zeros((1, 6, 3, 3)),
+    }  # fmt: skip
+    with pytest.raises(CheckpointError, match="our dVAE can't have: .*width=6 doesn't divide by 4"):
+        infer_config(encoder, encoder)

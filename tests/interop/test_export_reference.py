@@ -3,6 +3,7 @@
 import json
 import pathlib
 
+import jax
 import numpy as np
 import pytest
 
@@ -28,6 +29,10 @@ def test_a_run_goes_on_in_transformers(finished: pathlib.Path, tmp_path: pathlib
         theirs = model(torch.from_numpy(ids)).logits.numpy()
     np.testing.assert_allclose(toto.logits(ids), theirs, atol=2e-5 * np.abs(theirs).max())
     assert (model.config.bos_token_id, model.config.eos_token_id) == (VIDEO_START, END)
+    again, tokenizer = tmp_path / "again", finished / "tokenizer"
+    output = run("interop.import_weights", "hf-llama", str(out), f"--out={again}", f"--tokenizer={tokenizer}")
+    assert "Step 12 of 'quickstart'" in output
+    jax.tree.map(np.testing.assert_array_equal, toto_jax.from_pretrained(again).params, toto.params)
     spec = json.loads((out / "tokenizer_spec.json").read_text())
     assert spec == toto.tokenizer.spec.to_json()
     card = (out / "README.md").read_text()

@@ -91,9 +91,8 @@ def test_other_architectures_and_sizes_are_refused_by_name() -> None:
         ({"attention_bias": True}, "has attention_bias"),
         ({"rope_parameters": {"rope_type": "llama3", "rope_theta": 1.0}}, "rope_type='llama3'"),
         ({"hidden_act": "gelu"}, "has hidden_act"),
-        ({"intermediate_size": 96}, r"mlp.gate_proj.weight has shape \(80, 48\).* make it \(96, 48\)"),
-        ({"num_hidden_layers": 4}, "'model.layers.3.input_layernorm.weight' is missing"),
-        ({"num_hidden_layers": 2}, "9 tensors have no place"),
+        ({"intermediate_size": 96}, "intermediate_size is 96 there and 80 here"),
+        ({"num_hidden_layers": 4}, "num_hidden_layers is 4 there and 3 here"),
     ]:
         with pytest.raises(CheckpointError, match=message):
             from_hugging_face({**settings, **changes}, tensors)

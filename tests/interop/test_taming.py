@@ -10,7 +10,7 @@ import pytest
 from tests.interop.torch_writer import tensor, write_zip
 from tests.tokenizers.tiny_vqgan import tiny_vqgan
 from toto_jax.errors import CheckpointError
-from toto_jax.interop.taming import import_taming, their_name
+from toto_jax.interop.taming import _check_settings, import_taming, infer_config, their_name
 from toto_jax.tree import named_leaves
 
 NETWORK = tiny_vqgan(attention=(0, 2), blocks=2)
@@ -61,7 +61,8 @@ def test_names_are_the_published_ones() -> None:
     ("drop", "message"),
     [
         ("quantize.embedding.weight", "no VQGAN of taming-transformers: it has no quantize.embedding.weight"),
-        ("encoder.down.1.block.0.conv2.weight", "channels of its levels"),
+        ("encoder.down.1.block.0.conv2.weight", "it has no encoder.down.1.block.0.conv2.weight"),
+        ("encoder.conv_out.weight", "it has no encoder.conv_out.weight"),
         ("decoder.mid.attn_1.k.bias", r"decoder\.mid\.attn_1\.k\.bias: missing instead of \(64,\)"),
     ],
 )
@@ -69,3 +70,40 @@ def test_what_is_missing_is_named(tmp_path: pathlib.Path, drop: str, message: st
     path = write(tmp_path / "last.ckpt", NETWORK.init(jax.random.key(0)), drop)
     with pytest.raises(CheckpointError, match=message):
         import_taming(path, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("model: {}", "it lacks 'params'"),
+        ("model: {params: {n_embed: 32, embed_dim: 6, ddconfig: {ch: 32}}}", "it lacks 'ch_mult'"),
+        ("model: nothing", "is not the YAML of a VQGAN"),
+        ("[", "is not the YAML of a VQGAN"),
+    ],
+)
+def test_settings_that_lack_something_are_told(tmp_path: pathlib.Path, text: str, message: str) -> None:
+    path = tmp_path / "model.yaml"
+    path.write_text(text)
+    with pytest.raises(CheckpointError, match=message):
+        _check_settings(path, NETWORK.config)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"encoder.conv_in.weight": (16, 3, 3, 3)}, "sizes that our VQGAN can't have: .*width=16 doesn't divide"),
+        ({"encoder.conv_in.weight": (32, 3)}, r"conv_in.weight has shape \(32, 3\), not 4 dimensions"),
+        ({"encoder.conv_in.weight": (0, 3, 3, 3)}, r"conv_in.weight has shape \(0, 3, 3, 3\)"),
+        ({"encoder.down.0.block.0.conv2.weight": (48, 32, 3, 3)}, r"levels, \[48\], are no multiples of .* 32"),
+        ({"quantize.embedding.weight": (8,)}, r"shape \(8,\), not 2 dimensions"),
+        ({"quantize.embed.weight": (8, 4)}, "it has a Gumbel quantizer"),
+    ],
+)  # fmt: skip
+def test_sizes_that_can_not_be_are_told(changes: dict[str, tuple[int, ...]], message: str) -> None:
+    shapes = {
+        "quantize.embedding.weight": (8, 4), "encoder.conv_in.weight": (32, 3, 3, 3),
+        "encoder.down.0.block.0.conv2.weight": (32, 32, 3, 3), "encoder.conv_out.weight": (6, 32, 3, 3),
+    }  # fmt: skip
+    assert infer_config({name: np.zeros(shape) for name, shape in shapes.items()}, "it").width == 32
+    with pytest.raises(CheckpointError, match=message):
+        infer_config({name: np.zeros(shape) for name, shape in (shapes | changes).items()}, "it")

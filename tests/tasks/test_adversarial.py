@@ -14,11 +14,15 @@ def score(x: jax.Array) -> jax.Array:
     return jnp.sin(3 * x).mean(-1) + 0.1 * jnp.square(x).sum((1, 2, 3))[:, None, None]
 
 
+def loss_of(x: jax.Array) -> jax.Array:
+    return -score(x).mean()
+
+
 def test_the_opinion_has_the_value_and_the_gradient_of_the_discriminators_score() -> None:
     def through(x: jax.Array) -> jax.Array:
-        return as_loss(opinion(score, x), x)
+        return as_loss(opinion(loss_of, x), x)
 
-    wanted, gradient = jax.value_and_grad(lambda x: -score(x).mean())(PICTURES)
+    wanted, gradient = jax.value_and_grad(loss_of)(PICTURES)
     found, ours = jax.value_and_grad(through)(PICTURES)
     assert float(found) == pytest.approx(float(wanted), rel=1e-6)
     np.testing.assert_allclose(ours, gradient, rtol=1e-6)
@@ -26,7 +30,7 @@ def test_the_opinion_has_the_value_and_the_gradient_of_the_discriminators_score(
 
 def test_no_gradient_reaches_the_discriminator() -> None:
     def loss(scale: jax.Array) -> jax.Array:
-        return as_loss(opinion(lambda x: scale * score(x), PICTURES), PICTURES)
+        return as_loss(opinion(lambda x: scale * loss_of(x), PICTURES), PICTURES)
 
     assert float(jax.grad(loss)(jnp.float32(2))) == 0
 
@@ -42,10 +46,10 @@ def test_the_weight_balances_both_pulls_at_the_last_layer() -> None:
     painted = paint(kernel)
     pulls = [
         jnp.linalg.norm(jax.grad(loss)(kernel))
-        for loss in (lambda k: jnp.abs(paint(k) - truth).mean(), lambda k: -score(paint(k)).mean())
+        for loss in (lambda k: jnp.abs(paint(k) - truth).mean(), lambda k: loss_of(paint(k)))
     ]
     sign = jnp.sign(painted - truth) / truth.size
-    found = adaptive_weight(paint, kernel, sign, opinion(score, painted))
+    found = adaptive_weight(paint, kernel, sign, opinion(loss_of, painted))
     assert float(found) == pytest.approx(float(pulls[0] / (pulls[1] + 1e-4)), rel=1e-5)
 
 

@@ -19,7 +19,7 @@ from toto_jax.tokenizers.frame_tokenizer import FrameTokenizer
 NETWORK = DVAEConfig(codebook_size=32, width=16, decoder_stem=16, halvings=1, blocks=1)
 SETTINGS = {
     "kl_weight": 0.5, "kl_steps": 10, "temperature_start": 1.0, "temperature_end": 0.25, "temperature_steps": 20,
-    "flip": False, "min_scale": 0.0,
+    "crop": 0, "crop_from": (0, 0), "flip": False, "min_scale": 0.0,
 }  # fmt: skip
 
 
@@ -200,5 +200,32 @@ def test_the_batch_is_of_raw_frames() -> None:
     ],
 )
 def test_impossible_settings_are_refused(changes: dict[str, float], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        task(**changes)
+
+
+def test_squares_of_resized_frames_are_what_is_learned() -> None:
+    """Of frames of one colour each square is the same, so the loss is that of small frames; others differ."""
+    plain, cutting = task(), task(crop=4, crop_from=(6, 8))
+    still = {"pixels": jnp.full((4, 2, 8, 8, 3), 90, jnp.uint8)}
+    whole, _ = evaluate(plain, parameters(), {"pixels": still["pixels"][:, :, :4, :4]})
+    np.testing.assert_allclose(evaluate(cutting, parameters(), still)[0], whole, rtol=1e-5)
+    busy = {"pixels": jnp.asarray(np.random.default_rng(0).integers(0, 256, (4, 2, 8, 8, 3)), jnp.uint8)}
+    losses = {float(evaluate(cutting, parameters(), busy, seed=seed)[1]["mse"][0]) for seed in range(3)}
+    assert len(losses) == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"crop": 4, "crop_from": (3, 8)}, r"crop_from=\(3, 8\) must be two sides .* of 4 pixels .* \(4, 6\)"),
+        ({"crop": 4, "crop_from": (8, 6)}, "the smaller first"),
+        ({"crop": 4, "crop_from": (4,)}, "must be two sides"),
+        ({"crop": -4}, "crop must be 0 or more"),
+        ({"crop": 4, "crop_from": (6, 9)}, r"more than frames of 8 pixels have; set config.clips.size=9, or"),
+        ({"crop": 5, "crop_from": (6, 8)}, "crop=5 is not a whole number of codes of 2 pixels; 4 would be"),
+    ],
+)  # fmt: skip
+def test_squares_that_do_not_fit_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         task(**changes)

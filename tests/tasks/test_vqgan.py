@@ -19,7 +19,7 @@ SETTINGS = {
     "commitment_weight": 1.0, "codebook_weight": 0.25, "codebook": "learned", "codebook_decay": 0.9,
     "restart_below": 0.0, "entropy_weight": 0.1, "diversity_weight": 0.1, "entropy_temperature": 0.5,
     "adversarial_weight": 0.8, "adversarial_start": 10, "discriminator_start": 5, "discriminator_width": 8,
-    "discriminator_layers": 2, "flip": False,
+    "discriminator_layers": 2, "perceptual_weight": 0.0, "perceptual_weights": "", "flip": False,
 }  # fmt: skip
 FSQ = {"quantizer": "fsq", "levels": (5, 5), "code_width": 2, "codebook_size": 25}
 LFQ = {"quantizer": "lfq", "code_width": 5, "codebook_size": 32}
@@ -123,8 +123,8 @@ def test_pixels_of_the_batch_are_mirrored_by_clips() -> None:
 def learn(some: VQGANTask, steps: int) -> tuple[Any, list[dict[str, float]], Any]:
     """Returns parameters before and after training with the trainer's own optimizer, and the metrics between."""
     settings = OptimizerConfig(
-        learning_rate=3e-3, end_learning_rate=0.0, warmup_steps=0, b1=0.5, b2=0.9, eps=1e-8, weight_decay=0.0,
-        clip_norm=0.0, ema=0.0,
+        learning_rate=3e-3, end_learning_rate=0.0, warmup_steps=0, decay_steps=0, b1=0.5, b2=0.9, eps=1e-8,
+        weight_decay=0.0, clip_norm=0.0, ema=0.0,
     )  # fmt: skip
     optimizer = make_optimizer(settings, steps, some.logical_axes())
     first = jax.jit(some.init)(jax.random.key(0))
@@ -169,6 +169,14 @@ def test_a_handful_of_pictures_is_learned_with_many_codes(
     assert all(np.isfinite(list(metrics.values())).all() for metrics in seen)
 
 
+def test_small_pictures_are_none_to_vgg() -> None:
+    config = VQGANTaskConfig(
+        **(SETTINGS | {"adversarial_weight": 0.0, "perceptual_weight": 1.0, "perceptual_weights": "here"})
+    )
+    with pytest.raises(ConfigError, match="nothing of 8 pixels; config.clips.size of 16 or more"):
+        VQGANTask(tiny_vqgan(), config, frames=1, size=8)
+
+
 @pytest.mark.parametrize(
     ("network", "changes", "message"),
     [
@@ -178,6 +186,7 @@ def test_a_handful_of_pictures_is_learned_with_many_codes(
         ({}, {"entropy_temperature": 0}, "entropy_temperature must be positive"),
         ({}, {"adversarial_weight": -1}, "adversarial_weight must be 0 or more"),
         ({}, {"codebook_decay": 1.0}, "must be below 1"),
+        ({}, {"perceptual_weight": 1.0}, "needs a folder in perceptual_weights: .* lpips makes one"),
         ({}, {"discriminator_layers": 3}, "frames of 16 pixels after .*=3; at most 2 would do"),
     ],
 )

@@ -14,7 +14,8 @@ from toto_jax.errors import CheckpointError, StorageError
 from toto_jax.tokenizers.dvae import DVAE
 from toto_jax.tokenizers.dvae_network import DVAEConfig
 from toto_jax.tokenizers.frame_tokenizer import FrameTokenizer
-from toto_jax.tokenizers.loading import SPEC_NAME, WEIGHTS_NAME, load_tokenizer, save_tokenizer
+from toto_jax.tokenizers.loading import SPEC_NAME, load_tokenizer, save_tokenizer
+from toto_jax.tokenizers.weights_file import WEIGHTS_NAME
 from toto_jax.tree import Params, named_leaves
 
 CONFIG = DVAEConfig(codebook_size=32, width=8, decoder_stem=8, halvings=2, blocks=1)

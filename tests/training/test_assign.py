@@ -8,8 +8,8 @@ import pytest
 from toto_jax.training.optimizer import OptimizerConfig, assign, make_optimizer
 
 CONFIG = OptimizerConfig(
-    learning_rate=0.1, end_learning_rate=0.0, warmup_steps=0, b1=0.9, b2=0.99, eps=1e-8, weight_decay=0.1,
-    clip_norm=1.0, ema=0.0,
+    learning_rate=0.1, end_learning_rate=0.0, warmup_steps=0, decay_steps=0, b1=0.9, b2=0.99, eps=1e-8,
+    weight_decay=0.1, clip_norm=1.0, ema=0.0,
 )  # fmt: skip
 AXES = {"running": ("running_codes", None), "weight": ("embed", "mlp")}
 PARAMS = {"running": jnp.ones((4, 2)), "weight": jnp.full((3, 3), 2.0)}

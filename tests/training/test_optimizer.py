@@ -11,6 +11,7 @@ PAPER = OptimizerConfig(
     learning_rate=3e-4,
     end_learning_rate=0.0,
     warmup_steps=2_000,
+    decay_steps=0,
     b1=0.9,
     b2=0.95,
     eps=1e-8,
@@ -28,6 +29,17 @@ def test_the_papers_schedule_by_hand() -> None:
     assert float(schedule(1_999)) == pytest.approx(3e-4)
     assert float(schedule(5_999)) == pytest.approx(1.5e-4, rel=1e-3)
     assert float(schedule(9_999)) == pytest.approx(0, abs=1e-12)
+
+
+def test_a_decay_that_ends_before_the_run() -> None:
+    config = dataclasses.replace(PAPER, warmup_steps=0, decay_steps=100, end_learning_rate=1e-4)
+    schedule = learning_rate_schedule(config, 1_000)
+    assert float(schedule(49)) == pytest.approx(2e-4)
+    assert [float(schedule(update)) for update in (99, 100, 999)] == pytest.approx([1e-4] * 3)
+    with pytest.raises(ConfigError, match="not shorter than config.optimizer.decay_steps=2000"):
+        learning_rate_schedule(dataclasses.replace(PAPER, decay_steps=2_000), 10_000)
+    with pytest.raises(ConfigError, match="decay_steps must be 0 or more, got -1"):
+        dataclasses.replace(PAPER, decay_steps=-1)
 
 
 def test_a_warm_up_as_long_as_the_run_is_an_error() -> None:

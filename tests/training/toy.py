@@ -12,7 +12,9 @@ from toto_jax.training.loop import Trainer
 from toto_jax.training.monitor import TrainConfig
 from toto_jax.training.optimizer import OptimizerConfig
 
-SGD_LIKE = dict(b1=0.9, b2=0.95, eps=1e-8, weight_decay=0.0, clip_norm=0.0, end_learning_rate=0.0)
+SGD_LIKE = dict(
+    b1=0.9, b2=0.95, eps=1e-8, weight_decay=0.0, clip_norm=0.0, end_learning_rate=0.0, decay_steps=0
+)
 
 
 class LeastSquares:

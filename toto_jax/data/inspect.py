@@ -3,6 +3,9 @@
   python -m toto_jax.data.inspect runs/mine/shards/media/train --out=look.png [--tokenizer=runs/mine/tokenizer]
 
 Codes are decoded by the tokenizer that wrote them: --tokenizer, or the run's own where the folder lies in a workdir.
+Shards of pixels go through --tokenizer, with the encoder in float32 and in bfloat16:
+
+  python -m toto_jax.data.inspect runs/dvae/shards/media/validation --tokenizer=runs/dvae/tokenizer --clips=200
 """
 
 import pathlib
@@ -13,11 +16,13 @@ from toto_jax.command_line import run_command
 from toto_jax.data.manifest import clip_index, verify
 from toto_jax.errors import ConfigError
 from toto_jax.evaluation.pictures import contact_sheet, write_png
-from toto_jax.evaluation.shard_description import decoded, describe
+from toto_jax.evaluation.shard_description import compare_dtypes, decoded, describe
 
 _OUT = flags.DEFINE_string("out", None, "Contact sheet to write; none is written without it.")
-_TOKENIZER = flags.DEFINE_string("tokenizer", None, "Folder of the tokenizer that wrote the shards.")
-_CLIPS = flags.DEFINE_integer("clips", 6, "Clips on the sheet, spread evenly.", lower_bound=1)
+_TOKENIZER = flags.DEFINE_string(
+    "tokenizer", None, "Folder of the tokenizer that wrote the shards, or to try."
+)
+_CLIPS = flags.DEFINE_integer("clips", 6, "Clips on the sheet or to try, spread evenly.", lower_bound=1)
 _SIDE = 96
 
 
@@ -29,9 +34,11 @@ def inspect(words: list[str]) -> None:
     manifest = verify(folder)
     index = clip_index(folder, manifest)
     print("\n".join(describe(folder, manifest, index)))
+    tokenizer = pathlib.Path(_TOKENIZER.value) if _TOKENIZER.value else None
+    if tokenizer and manifest.tokenizer.kind == "pixels":
+        print("\n".join(compare_dtypes(folder, manifest, _CLIPS.value, tokenizer)))
     if _OUT.value:
         out = pathlib.Path(_OUT.value)
-        tokenizer = pathlib.Path(_TOKENIZER.value) if _TOKENIZER.value else None
         strips = decoded(folder, manifest, index, _CLIPS.value, tokenizer)
         out.parent.mkdir(parents=True, exist_ok=True)
         write_png(out, contact_sheet(strips, max(1, _SIDE // strips[0].frames_FHWC.shape[1])))

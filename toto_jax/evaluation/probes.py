@@ -150,6 +150,7 @@ class Probes:
                 learning_rate=config.learning_rate,
                 end_learning_rate=0.0,
                 warmup_steps=config.steps // 20,
+                decay_steps=0,
                 b1=0.9,
                 b2=0.999,
                 eps=1e-8,

@@ -12,7 +12,9 @@ from toto_jax.data.job import LEDGER
 from toto_jax.data.manifest import Manifest
 from toto_jax.data.shard_reader import read_clips
 from toto_jax.errors import ConfigError, DataError
+from toto_jax.evaluation.image_quality import psnr
 from toto_jax.evaluation.pictures import Strip
+from toto_jax.tokenizers.base import ENCODE_DTYPES
 from toto_jax.tokenizers.loading import SPEC_NAME, load_tokenizer
 
 _FRAMES = 8
@@ -27,12 +29,13 @@ def describe(folder: pathlib.Path, manifest: Manifest, index: Sequence[ClipRecor
     clips = ", ".join(f"{count:,} of {kind}s" for kind, count in sorted(kinds.items()))
     numbers = manifest.records * int(np.prod(manifest.shape))
     what = "pixels" if manifest.dtype == "uint8" else f"codes of {spec.codebook_size:,}"
+    dtype = "" if manifest.dtype == "uint8" else f" in {spec.encode_dtype}"
     rate = f", {manifest.frames_per_second:.3g} frames a second" if manifest.frames_per_second else ""
     files = len({name for record in index for name in record.sources})
     lines = [
         f"{folder}: {manifest.records:,} clips ({clips}) from {files:,} files",
         f"  {' x '.join(map(str, manifest.shape))} {what}{rate}; {numbers:,} in all",
-        f"  written by {spec.kind} {spec.content_hash[:12]}; fingerprint {manifest.fingerprint[:12]}",
+        f"  written by {spec.kind} {spec.content_hash[:12]}{dtype}; fingerprint {manifest.fingerprint[:12]}",
         f"  {len(manifest.shards)} shards, {size / 1e6:,.1f} MB, every byte as it was written",
     ]
     if manifest.class_names:
@@ -75,11 +78,12 @@ def decoded(
     """
     if not manifest.records:
         raise DataError(f"{folder} holds no clips")
-    numbers = np.unique(np.linspace(0, manifest.records - 1, min(clips, manifest.records)).astype(int))
+    numbers = _spread(manifest, clips)
     pixels = read_clips(folder, manifest, numbers)
     if manifest.dtype != "uint8":
         path = tokenizer or _tokenizer_beside(folder)
-        loaded, wrote = load_tokenizer(path), manifest.tokenizer.content_hash
+        wrote = manifest.tokenizer.content_hash
+        loaded = load_tokenizer(path, manifest.tokenizer.encode_dtype)
         if loaded.spec.content_hash != wrote:
             raise DataError(
                 f"The tokenizer in {path} ({loaded.spec.content_hash[:12]}) is not the one that wrote {folder} "
@@ -89,6 +93,41 @@ def decoded(
     frames = np.linspace(0, pixels.shape[1] - 1, min(_FRAMES, pixels.shape[1])).astype(int)
     names = [pathlib.PurePath(index[number].source).name[:32] for number in numbers]
     return [Strip(name, clip[frames]) for name, clip in zip(names, pixels, strict=True)]
+
+
+def compare_dtypes(
+    folder: pathlib.Path, manifest: Manifest, clips: int, tokenizer: pathlib.Path
+) -> list[str]:
+    """Returns lines about what is left of pixels after a tokenizer's codes, encoded in each dtype that there is.
+
+    Args:
+      folder: of shards of pixels.
+      manifest: as read.
+      clips: how many at most, spread evenly.
+      tokenizer: folder of a saved one.
+
+    Raises:
+      ConfigError: if the frames are not a whole number of its codes.
+      CheckpointError: if there is no tokenizer.
+    """
+    pixels_BFHWC = read_clips(folder, manifest, _spread(manifest, clips))
+    lines, exact_BFhw = [], None
+    for dtype in ENCODE_DTYPES:
+        loaded = load_tokenizer(tokenizer, dtype)
+        codes_BFhw = loaded.encode(pixels_BFHWC)
+        quality = psnr(pixels_BFHWC, loaded.decode(codes_BFhw))
+        line = f"  {loaded.spec.kind} {loaded.spec.content_hash[:12]} in {dtype}: PSNR {quality:.2f} dB"
+        if exact_BFhw is None:
+            exact_BFhw = codes_BFhw
+        else:
+            changed = 100 * (codes_BFhw != exact_BFhw).mean()
+            line += f", {changed:.2f}% of {codes_BFhw.size:,} codes others than in {ENCODE_DTYPES[0]}"
+        lines.append(line)
+    return lines
+
+
+def _spread(manifest: Manifest, clips: int) -> np.ndarray:
+    return np.unique(np.linspace(0, manifest.records - 1, min(clips, manifest.records)).astype(int))
 
 
 def _tokenizer_beside(folder: pathlib.Path) -> pathlib.Path:

@@ -12,6 +12,26 @@ Tensors = Mapping[str, np.ndarray]
 _SHOWN = 10
 
 
+def shape_of(tensors: Tensors, name: str, dimensions: int, what: str) -> tuple[int, ...]:
+    """Returns the shape of a tensor that says sizes.
+
+    Args:
+      tensors: theirs by name.
+      name: of the tensor.
+      dimensions: that it must have.
+      what: the file is not, if it hasn't.
+
+    Raises:
+      CheckpointError: if it is missing, empty, or has another number of dimensions.
+    """
+    if name not in tensors:
+        raise CheckpointError(f"{what}: it has no {name}")
+    shape = tensors[name].shape
+    if len(shape) != dimensions or not all(shape):
+        raise CheckpointError(f"{what}: {name} has shape {shape}, not {dimensions} dimensions")
+    return shape
+
+
 def convert(abstract: Params, tensors: Tensors, their_name: Callable[[str], str], what: str) -> Params:
     """Returns a tree like `abstract` with their values as float32.
 

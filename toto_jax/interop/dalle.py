@@ -9,7 +9,7 @@ import re
 
 import jax
 
-from toto_jax.errors import CheckpointError
+from toto_jax.errors import CheckpointError, ConfigError
 from toto_jax.interop.conversion import Tensors, convert
 from toto_jax.interop.torch_file import read_torch_file
 from toto_jax.tokenizers.convolutions import COLOURS
@@ -47,7 +47,7 @@ def infer_config(encoder: Tensors, decoder: Tensors) -> DVAEConfig:
     """Returns the sizes that the tensors have.
 
     Raises:
-      CheckpointError: if a tensor that says a size is missing.
+      CheckpointError: if a tensor that says a size is missing, or no dVAE of ours has such sizes.
     """
     for what, tensors in (("encoder", encoder), ("decoder", decoder)):
         for name in ("blocks.input.w", "blocks.output.conv.w"):
@@ -64,13 +64,16 @@ def infer_config(encoder: Tensors, decoder: Tensors) -> DVAEConfig:
     places = [found for name in encoder if (found := re.match(r"blocks\.group_(\d+)\.block_(\d+)\.", name))]
     if not places:
         raise CheckpointError("The encoder's file has no residual blocks (blocks.group_1.block_1...)")
-    return DVAEConfig(
-        codebook_size=encoder["blocks.output.conv.w"].shape[0],
-        width=encoder["blocks.input.w"].shape[0],
-        decoder_stem=decoder["blocks.input.w"].shape[0],
-        halvings=max(int(found[1]) for found in places) - 1,
-        blocks=max(int(found[2]) for found in places),
-    )
+    try:
+        return DVAEConfig(
+            codebook_size=encoder["blocks.output.conv.w"].shape[0],
+            width=encoder["blocks.input.w"].shape[0],
+            decoder_stem=decoder["blocks.input.w"].shape[0],
+            halvings=max(int(found[1]) for found in places) - 1,
+            blocks=max(int(found[2]) for found in places),
+        )
+    except ConfigError as error:
+        raise CheckpointError(f"The files have sizes that our dVAE can't have: {error}") from error
 
 
 def their_name(ours: str) -> str:

@@ -25,12 +25,7 @@ def export_weights() -> None:
     toto = from_pretrained(_WORKDIR.value, step=_STEP.value)
     context = toto.geometry.sequence_length - 1
     settings, tensors = to_hugging_face(toto.decoder.config, toto.params, context)
-    data = ", ".join(name for name, weight in toto.config.data.mixture.items() if weight)
-    if toto.config.init_from:
-        data += f", starting with the parameters of {toto.config.init_from}"
-    write_folder(
-        out, settings, tensors, toto.geometry, toto.tokenizer.spec, toto.config.name, toto.step, data
-    )
+    write_folder(out, settings, tensors, toto.geometry, toto.tokenizer.spec, toto.config, toto.step)
     print(f"Step {toto.step} as LlamaForCausalLM in {out}; read README.md there before you publish it")
 
 

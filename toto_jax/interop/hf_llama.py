@@ -8,6 +8,7 @@ Shapes: L layers, V vocabulary, D model width, N query heads, K key-value heads,
 
 import dataclasses
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -42,6 +43,11 @@ LINEARS = (
     Linear(("mlp", "down"), "mlp.down_proj", ("M",), ("D",)),
 )
 NORMS = {"attention_norm": "input_layernorm", "mlp_norm": "post_attention_layernorm"}
+# What config.json calls the sizes.
+_SIZES = {
+    "L": "num_hidden_layers", "V": "vocab_size", "D": "hidden_size", "N": "num_attention_heads",
+    "K": "num_key_value_heads", "H": "head_dim", "M": "intermediate_size",
+}  # fmt: skip
 
 
 def to_hugging_face(
@@ -102,33 +108,23 @@ def from_hugging_face(settings: Mapping[str, Any], tensors: Tensors) -> tuple[di
       tensors: by their names; float32, or any dtype that converts to it.
 
     Raises:
-      CheckpointError: if it is another architecture, has what ours hasn't (biases, scaled rotation), or a tensor is
-        missing, unknown, or of another size than the config's.
+      CheckpointError: if it is another architecture, has what ours hasn't (biases, scaled rotation), a tensor is
+        missing, unknown, or of another size than the others make it, or config.json contradicts the tensors.
     """
     _check(settings)
-    heads, width = settings["num_attention_heads"], settings["hidden_size"]
-    sizes = {
-        "L": settings["num_hidden_layers"],
-        "D": width,
-        "N": heads,
-        "K": settings.get("num_key_value_heads") or heads,
-        "H": settings.get("head_dim") or width // heads,
-        "M": settings["intermediate_size"],
-        "V": settings["vocab_size"],
-    }
     tied = bool(settings.get("tie_word_embeddings", False))
     left = {name: array for name, array in tensors.items() if not name.endswith("rotary_emb.inv_freq")}
     if tied:
         left.pop("lm_head.weight", None)
+    sizes = _infer_sizes(settings, left)
 
     def take(name: str, *letters: tuple[str, ...]) -> np.ndarray:
         """Returns one of their tensors, whose axes are products of the sizes that the letters stand for."""
-        if name not in left:
-            raise CheckpointError(f"The tensor {name!r} is missing from the file")
-        array = np.asarray(left.pop(name), np.float32)
+        array = np.asarray(_find(left, name), np.float32)
+        del left[name]
         shape = tuple(math.prod(sizes[letter] for letter in axis) for axis in letters)
         if array.shape != shape:
-            raise CheckpointError(f"{name} has shape {array.shape}, and config.json's sizes make it {shape}")
+            raise CheckpointError(f"{name} has shape {array.shape}, and the other tensors make it {shape}")
         return array
 
     def stack(name: str, *letters: tuple[str, ...]) -> np.ndarray:
@@ -155,19 +151,79 @@ def from_hugging_face(settings: Mapping[str, Any], tensors: Tensors) -> tuple[di
         )
     return {
         "layers": sizes["L"],
-        "d_model": width,
+        "d_model": sizes["D"],
         "heads": sizes["N"],
         "kv_heads": sizes["K"],
         "head_dim": sizes["H"],
         "d_ff": sizes["M"],
-        "rope_base": float(_rotation(settings).get("rope_theta", settings.get("rope_theta", 10_000.0))),
-        "norm_eps": float(settings["rms_norm_eps"]),
+        "rope_base": _number({"rope_theta": 10_000.0, **settings, **_rotation(settings)}, "rope_theta"),
+        "norm_eps": _number(settings, "rms_norm_eps"),
         "tied_head": tied,
     }, params
 
 
+def _infer_sizes(settings: Mapping[str, Any], tensors: Tensors) -> dict[str, int]:
+    """Returns the sizes that the tensors have; only how wide a head is can't be seen in them.
+
+    Raises:
+      CheckpointError: if a tensor that says a size is missing, or config.json says another.
+    """
+    numbers = [int(found[1]) for name in tensors if (found := re.match(r"model\.layers\.(\d+)\.", name))]
+    vocabulary, width = _find(tensors, "model.embed_tokens.weight").shape
+    wide, narrow, hidden = (
+        len(_find(tensors, _LAYER.format(layer=0, name=f"{part}_proj")))
+        for part in ("self_attn.q", "self_attn.k", "mlp.gate")
+    )
+    if settings.get("head_dim") is not None:
+        head = int(_number(settings, "head_dim"))
+    else:
+        head = width // max(int(_number(settings, "num_attention_heads")), 1)
+    if head < 1 or wide % head or narrow % head:
+        raise CheckpointError(
+            f"config.json makes a head {head} wide (head_dim, or hidden_size / num_attention_heads), and queries of "
+            f"{wide} and keys of {narrow} are not whole numbers of such heads"
+        )
+    sizes = {
+        "L": max(numbers) + 1, "V": vocabulary, "D": width, "N": wide // head, "K": narrow // head, "H": head,
+        "M": hidden,
+    }  # fmt: skip
+    wrong = [
+        f"{key} is {settings[key]!r} there and {sizes[letter]} here"
+        for letter, key in _SIZES.items()
+        if settings.get(key) is not None and settings[key] != sizes[letter]
+    ]
+    if wrong:
+        raise CheckpointError(f"config.json is of another model than the tensors: {'; '.join(wrong)}")
+    return sizes
+
+
+def _find(tensors: Tensors, name: str) -> np.ndarray:
+    """Returns a matrix, or the gains of a norm.
+
+    Raises:
+      CheckpointError: if it isn't there, or is something else.
+    """
+    if name not in tensors:
+        raise CheckpointError(f"The tensor {name!r} is missing from the file")
+    dimensions = 1 if "norm" in name else 2
+    if tensors[name].ndim != dimensions:
+        raise CheckpointError(f"{name} has shape {tensors[name].shape}, not {dimensions} dimensions")
+    return tensors[name]
+
+
+def _number(settings: Mapping[str, Any], key: str) -> float:
+    if settings.get(key) is None:
+        raise CheckpointError(f"config.json lacks {key!r}, which the tensors don't tell")
+    if isinstance(settings[key], bool) or not isinstance(settings[key], (int, float)):
+        raise CheckpointError(f"config.json says {key}={settings[key]!r}, which is no number")
+    return float(settings[key])
+
+
 def _rotation(settings: Mapping[str, Any]) -> Mapping[str, Any]:
-    return settings.get("rope_parameters") or settings.get("rope_scaling") or {}
+    found = settings.get("rope_parameters") or settings.get("rope_scaling") or {}
+    if not isinstance(found, Mapping):
+        raise CheckpointError(f"config.json says rope_parameters={found!r}, which are no settings")
+    return found
 
 
 def _check(settings: Mapping[str, Any]) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 import jax
 import yaml
 
-from toto_jax.errors import CheckpointError
-from toto_jax.interop.conversion import Tensors, convert
+from toto_jax.errors import CheckpointError, ConfigError
+from toto_jax.interop.conversion import Tensors, convert, shape_of
 from toto_jax.interop.torch_file import read_torch_file
 from toto_jax.tokenizers.vqgan import VQGAN
 from toto_jax.tokenizers.vqgan_network import VQGANConfig
@@ -69,41 +69,38 @@ def infer_config(tensors: Tensors, where: str) -> VQGANConfig:
     """Returns the sizes that the tensors have.
 
     Raises:
-      CheckpointError: if a tensor that says a size is missing.
+      CheckpointError: if a tensor that says a size is missing, or no VQGAN of ours has such sizes.
     """
-    wanted = (_CODEBOOK, "encoder.conv_in.weight", "encoder.conv_out.weight")
-    missing = [name for name in wanted if name not in tensors]
-    if missing:
-        other = (
-            " It has a Gumbel quantizer, which is not read here."
-            if "quantize.embed.weight" in tensors
-            else ""
-        )
-        raise CheckpointError(
-            f"{where} is no VQGAN of taming-transformers: it has no {', '.join(missing)}.{other}"
-        )
-    width = tensors["encoder.conv_in.weight"].shape[0]
+    what = f"{where} is no VQGAN of taming-transformers"
+    if "quantize.embed.weight" in tensors:
+        raise CheckpointError(f"{what} that is read here: it has a Gumbel quantizer")
+    codebook_size, code_width = shape_of(tensors, _CODEBOOK, 2, what)
+    width = shape_of(tensors, "encoder.conv_in.weight", 4, what)[0]
     levels = 1 + max(_numbers(tensors, r"encoder\.down\.(\d+)\."), default=0)
-    outs = [tensors.get(f"encoder.down.{level}.block.0.conv2.weight") for level in range(levels)]
-    if any(out is None or out.shape[0] % width for out in outs):
+    outs = [
+        shape_of(tensors, f"encoder.down.{level}.block.0.conv2.weight", 4, what)[0] for level in range(levels)
+    ]
+    if any(out % width for out in outs):
         raise CheckpointError(
-            f"{where}: channels of its levels are no multiples of the first convolution's {width}"
+            f"{where}: channels of its levels, {outs}, are no multiples of the first convolution's {width}"
         )
-    codebook_size, code_width = tensors[_CODEBOOK].shape
-    return VQGANConfig(
-        codebook_size=codebook_size,
-        quantizer="vq",
-        code_width=code_width,
-        normalize=False,
-        levels=(),
-        codes_per_position=1,
-        halvings=levels - 1,
-        width=width,
-        multipliers=tuple(out.shape[0] // width for out in outs),
-        blocks=1 + max(_numbers(tensors, r"encoder\.down\.0\.block\.(\d+)\."), default=0),
-        attention=tuple(sorted(set(_numbers(tensors, r"encoder\.down\.(\d+)\.attn\.")))),
-        latent=tensors["encoder.conv_out.weight"].shape[0],
-    )
+    try:
+        return VQGANConfig(
+            codebook_size=codebook_size,
+            quantizer="vq",
+            code_width=code_width,
+            normalize=False,
+            levels=(),
+            codes_per_position=1,
+            halvings=levels - 1,
+            width=width,
+            multipliers=tuple(out // width for out in outs),
+            blocks=1 + max(_numbers(tensors, r"encoder\.down\.0\.block\.(\d+)\."), default=0),
+            attention=tuple(sorted(set(_numbers(tensors, r"encoder\.down\.(\d+)\.attn\.")))),
+            latent=shape_of(tensors, "encoder.conv_out.weight", 4, what)[0],
+        )
+    except ConfigError as error:
+        raise CheckpointError(f"{where} has sizes that our VQGAN can't have: {error}") from error
 
 
 def their_name(ours: str) -> str:
@@ -143,9 +140,9 @@ def _check_settings(path: pathlib.Path, config: VQGANConfig) -> None:
             **{name: params["ddconfig"][name] for name in ("ch", "ch_mult", "num_res_blocks", "z_channels")},
         }
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
+        reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         raise CheckpointError(
-            f"{path} is not the YAML of a VQGAN (model.params with n_embed, embed_dim and ddconfig): "
-            f"{type(error).__name__} {error}"
+            f"{path} is not the YAML of a VQGAN (model.params with n_embed, embed_dim and ddconfig): {reason}"
         ) from error
     found: dict[str, Any] = {
         "n_embed": config.codebook_size,

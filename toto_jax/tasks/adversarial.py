@@ -15,14 +15,13 @@ _MOST_WEIGHT = 1e4
 _EPS = 1e-4
 
 Picture = jax.Array
-Score = Callable[[Picture], jax.Array]
 
 
 class Opinion(NamedTuple):
-    """What the discriminator says of painted pictures.
+    """What a network says of painted pictures.
 
     Attributes:
-      loss: minus the mean logit, the generator's adversarial loss.
+      loss: of the pictures; minus the mean logit where it is the discriminator's.
       gradient_NHWC: of that loss with respect to the pictures.
     """
 
@@ -30,10 +29,9 @@ class Opinion(NamedTuple):
     gradient_NHWC: jax.Array
 
 
-def opinion(score: Score, painted_NHWC: Picture) -> Opinion:
-    """Returns the opinion of a discriminator, `score`, on pictures; constants both, for any gradient."""
-    painted_NHWC = jax.lax.stop_gradient(painted_NHWC)
-    loss, gradient_NHWC = jax.value_and_grad(lambda x: -score(x).mean())(painted_NHWC)
+def opinion(loss_of: Callable[[Picture], jax.Array], painted_NHWC: Picture) -> Opinion:
+    """Returns a loss of pictures and its gradient; constants both, for any gradient."""
+    loss, gradient_NHWC = jax.value_and_grad(loss_of)(jax.lax.stop_gradient(painted_NHWC))
     return Opinion(*map(jax.lax.stop_gradient, (loss, gradient_NHWC)))
 
 

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from toto_jax.errors import ConfigError
 from toto_jax.sharding.rules import constrain
+from toto_jax.tasks.random_crops import random_crops
 from toto_jax.tasks.tokenizer import frames_of, perplexity, pixel_batch
 from toto_jax.tokenizers.dvae import DVAE
 from toto_jax.tokenizers.dvae_network import map_pixels, reconstruction, unmap_pixels
@@ -26,12 +27,14 @@ class DVAETaskConfig:
     temperature_start: of the relaxed codes.
     temperature_end: likewise, in the end.
     temperature_steps: from one to the other, along half a cosine.
+    crop: side of the random squares that are cut out of the frames, in pixels; 0 for whole frames.
+    crop_from: least and most pixels that the frames' sides are resized to before.
     flip: whether half of the clips are mirrored.
     min_scale: least scale of the likelihood, in logits; 0 for none, as published. Rendered pixels have no noise:
       their likelihood has no bound, and would have all of the network's attention.
 
     Raises:
-      ConfigError: on a temperature that isn't positive, or a negative weight or number of steps.
+      ConfigError: on a temperature that isn't positive, a negative weight or number of steps, or squares of nothing.
     """
 
     kl_weight: float
@@ -39,16 +42,25 @@ class DVAETaskConfig:
     temperature_start: float
     temperature_end: float
     temperature_steps: int
+    crop: int
+    crop_from: tuple[int, int]
     flip: bool
     min_scale: float
 
     def __post_init__(self) -> None:
-        for name in ("kl_weight", "kl_steps", "temperature_steps", "min_scale"):
+        for name in ("kl_weight", "kl_steps", "temperature_steps", "crop", "min_scale"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"config.dvae.{name} must be 0 or more, got {getattr(self, name)}")
         for name in ("temperature_start", "temperature_end"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"config.dvae.{name} must be positive, got {getattr(self, name)}")
+        if len(self.crop_from) != 2 or (
+            self.crop and not self.crop <= self.crop_from[0] <= self.crop_from[1]
+        ):
+            raise ConfigError(
+                f"config.dvae.crop_from={self.crop_from} must be two sides to cut squares of {self.crop} pixels from, "
+                f"the smaller first, e.g. {(9 * self.crop // 8, 12 * self.crop // 8)}"
+            )
 
 
 def half_cosine(start: float, end: float, steps: int, step: jax.Array) -> jax.Array:
@@ -78,6 +90,9 @@ class DVAETask:
       config: of the loss.
       frames: of a clip.
       size: H = W of a clip.
+
+    Raises:
+      ConfigError: if squares are to be cut of more than the frames, or are not a whole number of codes.
     """
 
     activation_axes = ()
@@ -86,6 +101,17 @@ class DVAETask:
         self.network = network
         self.config = config
         self._clip = (frames, size)
+        if config.crop and config.crop_from[1] > size:
+            raise ConfigError(
+                f"config.dvae.crop_from={config.crop_from} is more than frames of {size} pixels have; set "
+                f"config.clips.size={config.crop_from[1]}, or config.dvae.crop=0 for whole frames"
+            )
+        side = 2**network.config.halvings
+        if config.crop % side:
+            raise ConfigError(
+                f"config.dvae.crop={config.crop} is not a whole number of codes of {side} pixels; "
+                f"{max(config.crop // side, 1) * side} would be"
+            )
 
     def init(self, key: jax.Array) -> Params:
         return self.network.init(key)
@@ -109,8 +135,11 @@ class DVAETask:
         hard codes approaches it as the temperature falls. `code_perplexity` is the exponential of the entropy of the
         batch's mean distribution of codes.
         """
-        flip_key, noise_key = jax.random.split(key)
-        mapped_NHWC = map_pixels(frames_of(batch["pixels"], flip_key, self.config.flip))
+        flip_key, noise_key, crop_key = jax.random.split(key, 3)
+        pixels_BFHWC, c = batch["pixels"], self.config
+        if c.crop:
+            pixels_BFHWC = random_crops(pixels_BFHWC, crop_key, c.crop, c.crop_from)
+        mapped_NHWC = map_pixels(frames_of(pixels_BFHWC, flip_key, c.flip))
         logits_NhwK = constrain(self.network.encode_logits(params, mapped_NHWC), "batch", None, None, None)
         log_q_NhwK = jax.nn.log_softmax(logits_NhwK)
         q_NhwK = jnp.exp(log_q_NhwK)
@@ -121,8 +150,8 @@ class DVAETask:
         relaxed_NhwK = jax.nn.softmax((logits_NhwK + noise_NhwK) / temperature)
         maps_NHWM = self.network.decode_soft(params, relaxed_NhwK)
         medians_NHWC, log_scales_NHWC = jnp.split(maps_NHWM, 2, axis=-1)
-        if self.config.min_scale:
-            log_scales_NHWC = jnp.logaddexp(log_scales_NHWC, jnp.log(self.config.min_scale))
+        if c.min_scale:
+            log_scales_NHWC = jnp.logaddexp(log_scales_NHWC, jnp.log(c.min_scale))
         nll_NHWC = -logit_laplace_log_likelihood(mapped_NHWC, medians_NHWC, log_scales_NHWC)
 
         loss = nll_NHWC.mean() + kl_weight * kl_Nhw.sum() / nll_NHWC.size

@@ -1,4 +1,4 @@
-"""Learn a tokenizer: VQGAN (2012.09841) in one pass, without the perceptual loss, with any of the quantizers.
+"""Learn a tokenizer: VQGAN (2012.09841) in one pass, with any of the quantizers.
 
 Shapes: B clips, F frames, N = B*F frames, H x W pixels, h x w positions, C = 3 colours, E code width, K codes.
 """
@@ -6,6 +6,7 @@ Shapes: B clips, F frames, N = B*F frames, H x W pixels, h x w positions, C = 3 
 import dataclasses
 import functools
 import math
+import pathlib
 from typing import Any
 
 import jax
@@ -13,14 +14,15 @@ import jax.numpy as jnp
 
 from toto_jax.errors import ConfigError, nearest
 from toto_jax.models.functional import Functional
-from toto_jax.tasks.adversarial import adaptive_weight, as_loss, hinge_loss, opinion
+from toto_jax.tasks.adversarial import Opinion, adaptive_weight, as_loss, hinge_loss, opinion
 from toto_jax.tasks.entropy import mean_entropy, sample_entropy
 from toto_jax.tasks.running_codes import RunningCodes, axes_of_running_codes
 from toto_jax.tasks.tokenizer import frames_of, perplexity, pixel_batch
 from toto_jax.tokenizers.discriminator import Discriminator
+from toto_jax.tokenizers.perceptual import LEAST_SIZE, abstract, load_perceptual, perceptual
 from toto_jax.tokenizers.quantizers import Quantized
 from toto_jax.tokenizers.vqgan import VQGAN, to_unit_range
-from toto_jax.training.task import Batch, Metrics
+from toto_jax.training.task import Batch, Frozen, Metrics
 from toto_jax.tree import Params
 
 _CODEBOOKS = ("learned", "averaged")
@@ -43,10 +45,12 @@ class VQGANTaskConfig:
     adversarial_start: step from which it counts.
     discriminator_start: step from which the discriminator learns.
     discriminator_width, discriminator_layers: its sizes.
+    perceptual_weight: of LPIPS, the distance between pictures in the eyes of VGG16; 0 for none.
+    perceptual_weights: folder of its weights.
     flip: whether half of the clips are mirrored.
 
     Raises:
-      ConfigError: on a negative weight or step, or an unknown codebook.
+      ConfigError: on a negative weight or step, an unknown codebook, or a perceptual loss without its weights.
     """
 
     commitment_weight: float
@@ -62,6 +66,8 @@ class VQGANTaskConfig:
     discriminator_start: int
     discriminator_width: int
     discriminator_layers: int
+    perceptual_weight: float
+    perceptual_weights: str
     flip: bool
 
     def __post_init__(self) -> None:
@@ -77,6 +83,11 @@ class VQGANTaskConfig:
             )
         if self.codebook_decay >= 1 or self.restart_below >= 1:
             raise ConfigError("config.vqgan.codebook_decay and restart_below must be below 1")
+        if self.perceptual_weight and not self.perceptual_weights:
+            raise ConfigError(
+                f"config.vqgan.perceptual_weight={self.perceptual_weight} needs a folder in perceptual_weights: python "
+                "-m toto_jax.interop.import_weights lpips makes one of VGG16 and the heads of LPIPS"
+            )
 
 
 class VQGANTask:
@@ -105,6 +116,7 @@ class VQGANTask:
             "codebook": config.codebook_weight,
             "entropy": config.entropy_weight,
             "diversity": config.diversity_weight,
+            "perceptual": config.perceptual_weight,
         }
         if self._averaged and network.config.quantizer != "vq":
             raise ConfigError(
@@ -117,6 +129,11 @@ class VQGANTask:
                 f"Nothing is left of frames of {size} pixels after config.vqgan.discriminator_layers="
                 f"{config.discriminator_layers}; at most {fitting} would do, or config.vqgan.adversarial_weight=0"
             )
+        if config.perceptual_weight and size < LEAST_SIZE:
+            raise ConfigError(
+                f"config.vqgan.perceptual_weight={config.perceptual_weight}: VGG16 leaves nothing of {size} pixels; "
+                f"config.clips.size of {LEAST_SIZE} or more would do"
+            )
         if config.restart_below and not self._averaged:
             raise ConfigError("config.vqgan.restart_below needs config.vqgan.codebook='averaged'")
 
@@ -124,6 +141,14 @@ class VQGANTask:
     def _discriminator(self) -> Functional[Discriminator]:
         sizes = self.config.discriminator_width, self.config.discriminator_layers
         return Functional(functools.partial(Discriminator, *sizes))
+
+    @property
+    def frozen(self) -> Frozen:
+        """The perceptual network's parameters, where it is asked."""
+        if not self.config.perceptual_weight:
+            return Frozen()
+        folder = pathlib.Path(self.config.perceptual_weights)
+        return Frozen({"perceptual": abstract()}, lambda: {"perceptual": load_perceptual(folder)})
 
     def init(self, key: jax.Array) -> Params:
         """Returns `tokenizer`, and `discriminator` and `running` (means of codes) where there are such."""
@@ -156,7 +181,8 @@ class VQGANTask:
 
         `reconstruction` is the mean absolute error with pixels in -1..1, `mse` the squared one in units of white.
         `loss` is what the tokenizer minimises: without the discriminator's own, `discriminator`. `adaptive_weight` is
-        of the discriminator's opinion, `adversarial`. `code_perplexity` is of the batch.
+        of the discriminator's opinion, `adversarial`. `code_perplexity` is of the batch. `params` has `perceptual`
+        beside what `init` returns, if `frozen` says so.
         """
         flip_key, restart_key = jax.random.split(key)
         x_NHWC = to_unit_range(frames_of(batch["pixels"], flip_key, self.config.flip))
@@ -167,10 +193,17 @@ class VQGANTask:
 
         error_NHWC = painted_NHWC - x_NHWC
         parts = {"reconstruction": jnp.abs(error_NHWC).mean(), **self._quantizer_losses(quantized)}
+        pull_NHWC = jnp.sign(jax.lax.stop_gradient(error_NHWC)) / error_NHWC.size
+        if self.config.perceptual_weight:
+            said = self._perceptual(params["perceptual"], x_NHWC, painted_NHWC)
+            parts["perceptual"] = as_loss(said, painted_NHWC)
+            pull_NHWC += self.config.perceptual_weight * said.gradient_NHWC
         total = sum(self._weights[name] * value for name, value in parts.items())
         extra, others = jnp.float32(0), {}
         if self.config.adversarial_weight:
-            pull, extra, others = self._adversarial(params, x_NHWC, features_NHWC, painted_NHWC, step)
+            pull, extra, others = self._adversarial(
+                params, x_NHWC, features_NHWC, painted_NHWC, pull_NHWC, step
+            )
             total += pull
         if self._averaged:
             extra += RunningCodes(self.config.codebook_decay, self.config.restart_below).update(
@@ -203,25 +236,35 @@ class VQGANTask:
             losses["diversity"] = -mean_entropy(latents, *settings)
         return losses
 
+    def _perceptual(self, params: Params, x_NHWC: jax.Array, painted_NHWC: jax.Array) -> Opinion:
+        """Returns LPIPS between two batches of pictures, and its gradient with respect to the second."""
+        network = perceptual().bind(jax.lax.stop_gradient(params))
+        wanted = network.features(x_NHWC)
+        return opinion(lambda x_NHWC: network.distance(wanted, network.features(x_NHWC)).mean(), painted_NHWC)
+
     def _adversarial(
         self,
         params: Params,
         x_NHWC: jax.Array,
         features_NHWC: jax.Array,
         painted_NHWC: jax.Array,
+        pull_NHWC: jax.Array,
         step: jax.Array,
     ) -> tuple[jax.Array, jax.Array, dict[str, jax.Array]]:
-        """Returns the generator's term, the discriminator's loss, and what to show of them."""
+        """Returns the generator's term, the discriminator's loss, and what to show of them.
+
+        `pull_NHWC` is the gradient of the losses that compare pictures, with respect to the painted ones.
+        """
         fixed, config, tokenizer = jax.lax.stop_gradient, self.config, params["tokenizer"]
-        said = opinion(self._discriminator.bind(fixed(params["discriminator"])), painted_NHWC)
+        score = self._discriminator.bind(fixed(params["discriminator"]))
+        said = opinion(lambda pictures_NHWC: -score(pictures_NHWC).mean(), painted_NHWC)
         output = tokenizer["decoder"]["output"]
 
         def paint(kernel: jax.Array) -> jax.Array:
             decoder = {**fixed(tokenizer["decoder"]), "output": {**fixed(output), "kernel": kernel}}
             return self.network.paint({"decoder": decoder}, fixed(features_NHWC))
 
-        sign_NHWC = jnp.sign(fixed(painted_NHWC) - x_NHWC) / x_NHWC.size
-        weight = config.adversarial_weight * adaptive_weight(paint, output["kernel"], sign_NHWC, said)
+        weight = config.adversarial_weight * adaptive_weight(paint, output["kernel"], pull_NHWC, said)
         pull = weight * (step >= config.adversarial_start) * as_loss(said, painted_NHWC)
 
         judge = self._discriminator.bind(params["discriminator"])

@@ -4,14 +4,17 @@ Shapes: B clips, F frames, N = B*F frames, H x W pixels, h x w codes, C = 3 colo
 """
 
 import dataclasses
+import hashlib
 import json
 from typing import Any, Protocol
 
 import jax
 import numpy as np
 
-from toto_jax.errors import ConfigError
+from toto_jax.errors import ConfigError, nearest
 from toto_jax.tree import Params
+
+ENCODE_DTYPES = ("float32", "bfloat16")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,11 +26,16 @@ class TokenizerSpec:
       codebook_size: codes are 0..codebook_size-1.
       downsampling: pixels to a side of one position.
       architecture: the family's own settings, enough to build it again.
-      content_hash: of settings and weights; equal hashes give equal codes. Shards carry it.
+      content_hash: of settings, weights and `encode_dtype`; equal hashes give equal codes. Shards carry it.
       vocabularies: of the codes that stand side by side at a position, which together make codebook_size; the second's
         codes begin where the first's end. Most tokenizers have one.
       pixel_range: what the network makes of black and white; callers give uint8.
       licence: of the weights, where they were imported.
+      encode_dtype: that the encoder's convolutions compute in. Codes differ in some places from one to the other, so a
+        tokenizer in bfloat16 counts as another one.
+
+    Raises:
+      ConfigError: if the vocabularies don't make the codebook, or on an unknown dtype.
     """
 
     kind: str
@@ -38,6 +46,7 @@ class TokenizerSpec:
     vocabularies: tuple[int, ...] = ()
     pixel_range: tuple[float, float] = (0.0, 255.0)
     licence: str = ""
+    encode_dtype: str = "float32"
 
     def __post_init__(self) -> None:
         # As JSON has them, so that a spec that was read equals the one that was written.
@@ -49,6 +58,20 @@ class TokenizerSpec:
             raise ConfigError(
                 f"Vocabularies of {self.vocabularies} codes make {sum(self.vocabularies)}, not {self.codebook_size}"
             )
+        if self.encode_dtype not in ENCODE_DTYPES:
+            raise ConfigError(
+                f"config.tokenizer.encode_dtype={self.encode_dtype!r} is unknown; "
+                f"{nearest(str(self.encode_dtype), ENCODE_DTYPES)}"
+            )
+
+    def encoded_in(self, dtype: str) -> "TokenizerSpec":
+        """Returns what a saved tokenizer, whose spec this is, becomes when it encodes in another dtype."""
+        if dtype == self.encode_dtype:
+            return self
+        content = f"{self.content_hash} encoded in {dtype}"
+        return dataclasses.replace(
+            self, encode_dtype=dtype, content_hash=hashlib.sha256(content.encode()).hexdigest()
+        )
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
         """Returns rows and columns of codes of a frame of `height` x `width` pixels.
@@ -109,8 +132,8 @@ class Network(Protocol):
     def logical_axes(self) -> Any:
         """Returns a tree like `init`'s whose leaves are tuples of logical axis names."""
 
-    def codes(self, params: Params, pixels_NHWC: jax.Array) -> jax.Array:
-        """Returns codes_Nhw (int32) of uint8 pixels."""
+    def codes(self, params: Params, pixels_NHWC: jax.Array, dtype: str = "float32") -> jax.Array:
+        """Returns codes_Nhw (int32) of uint8 pixels, `dtype` being that of all convolutions but the last, 1x1."""
 
     def pixels(self, params: Params, codes_Nhw: jax.Array) -> jax.Array:
         """Returns uint8 pixels_NHWC of codes."""

@@ -74,8 +74,11 @@ class Conv(nnx.Module):
         self.padding = padding if padding == "SAME" else (padding, padding)
 
     def __call__(self, x_NHWC: jax.Array) -> jax.Array:
-        convolved_NHWC = self._convolved(x_NHWC, self.kernel[...])
-        return convolved_NHWC + self.bias[...] if hasattr(self, "bias") else convolved_NHWC
+        """Returns the convolution in the dtype of the input."""
+        convolved_NHWC = self._convolved(x_NHWC, self.kernel[...].astype(x_NHWC.dtype))
+        if hasattr(self, "bias"):
+            return convolved_NHWC + self.bias[...].astype(x_NHWC.dtype)
+        return convolved_NHWC
 
     def _convolved(self, x_NHWC: jax.Array, kernel: jax.Array) -> jax.Array:
         if kernel.shape[0] == 1 and self.stride == 1:

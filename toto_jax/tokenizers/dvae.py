@@ -71,9 +71,9 @@ class DVAE:
         """Returns maps_NHWM of codes mixed by weights that sum to one."""
         return self._decoder.bind(params["decoder"]).soft(weights_NhwK)
 
-    def codes(self, params: Params, pixels_NHWC: jax.Array) -> jax.Array:
-        """Returns codes_Nhw (int32) of uint8 pixels."""
-        logits_NhwK = self.encode_logits(params, map_pixels(pixels_NHWC))
+    def codes(self, params: Params, pixels_NHWC: jax.Array, dtype: str = "float32") -> jax.Array:
+        """Returns codes_Nhw (int32) of uint8 pixels; see `Network`."""
+        logits_NhwK = self.encode_logits(params, map_pixels(pixels_NHWC).astype(dtype))
         return jnp.argmax(logits_NhwK, axis=-1).astype(jnp.int32)
 
     def pixels(self, params: Params, codes_Nhw: jax.Array) -> jax.Array:

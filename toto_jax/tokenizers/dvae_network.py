@@ -78,7 +78,7 @@ def reconstruction(maps_NHWM: jax.Array) -> jax.Array:
 
 
 class Encoder(nnx.Module):
-    """Pixels to logits of codes."""
+    """Pixels to logits of codes: float32, whatever dtype the pixels come in and the convolutions compute in."""
 
     def __init__(self, config: DVAEConfig, rngs: nnx.Rngs):
         self.input = Conv(7, COLOURS, config.width, rngs, ("pixels", "channels_out"))
@@ -97,7 +97,7 @@ class Encoder(nnx.Module):
             if group > 0 and block == 0:
                 x_NHWC = halve(x_NHWC)
             x_NHWC = getattr(self, block_name(group, block))(x_NHWC)
-        return self.output(nnx.relu(x_NHWC))
+        return self.output(nnx.relu(x_NHWC).astype(jnp.float32))
 
 
 class Decoder(nnx.Module):

@@ -1,7 +1,7 @@
 """A network and its parameters as a `Tokenizer`.
 
-Everything is float32 at JAX's default precision: on GPUs and TPUs factors are rounded, so that a code may differ from a
-CPU's where two are nearly as good. JAX_DEFAULT_MATMUL_PRECISION=float32 takes that away.
+Unless told otherwise everything is float32 at JAX's default precision: on GPUs and TPUs factors are rounded, so that a
+code may differ from a CPU's where two are nearly as good. JAX_DEFAULT_MATMUL_PRECISION=float32 takes that away.
 
 Shapes: B clips, F frames, N = B*F frames, H x W pixels, h x w codes, C colours.
 """
@@ -37,26 +37,35 @@ class FrameTokenizer:
       network: its structure.
       params: its parameters, as of `network.init`.
       licence: of the parameters, if they are somebody else's.
+      encode_dtype: see `TokenizerSpec`.
       mesh: devices that share the frames of each call; None leaves it to the mesh that is set, or to one device.
     """
 
-    def __init__(self, network: Network, params: Params, licence: str = "", mesh: Mesh | None = None):
+    def __init__(
+        self,
+        network: Network,
+        params: Params,
+        licence: str = "",
+        encode_dtype: str = "float32",
+        mesh: Mesh | None = None,
+    ):
         self._network = network
         self._params = params
         self._licence = licence
+        self._encode_dtype = encode_dtype
         self._mesh = mesh
 
     def on(self, mesh: Mesh) -> "FrameTokenizer":
         """Returns the same tokenizer with its parameters on each device of a mesh, which share the frames."""
-        everywhere = NamedSharding(mesh, PartitionSpec())
-        return FrameTokenizer(self._network, jax.device_put(self._params, everywhere), self._licence, mesh)
+        params = jax.device_put(self._params, NamedSharding(mesh, PartitionSpec()))
+        return FrameTokenizer(self._network, params, self._licence, self._encode_dtype, mesh)
 
     @functools.cached_property
     def spec(self) -> TokenizerSpec:
         """What others need to know of it. Hashing reads all weights once."""
         network = self._network
         architecture = dataclasses.asdict(network.config)
-        return TokenizerSpec(
+        saved = TokenizerSpec(
             kind=network.kind,
             codebook_size=sum(network.vocabularies),
             downsampling=2**network.config.halvings,
@@ -66,6 +75,7 @@ class FrameTokenizer:
             pixel_range=network.pixel_range,
             licence=self._licence,
         )
+        return saved.encoded_in(self._encode_dtype)
 
     def encode(self, video_BFHWC: np.ndarray) -> np.ndarray:
         """Returns codes_BFhw, int32.
@@ -83,7 +93,7 @@ class FrameTokenizer:
         clips, frames, height, width, _ = video_BFHWC.shape
         rows, columns = self.spec.grid(height, width)
         pixels_NHWC = video_BFHWC.reshape(clips * frames, height, width, COLOURS)
-        function = functools.partial(_encode, self._network, self._params)
+        function = functools.partial(_encode, self._network, self._encode_dtype, self._params)
         with self._devices():
             codes_Nhw = _in_chunks(function, pixels_NHWC, self._chunk(rows, columns))
         return codes_Nhw.reshape(clips, frames, rows, columns)
@@ -145,9 +155,9 @@ def content_hash(architecture: dict[str, Any], params: Params) -> str:
     return digest.hexdigest()
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _encode(network: Network, params: Params, pixels_NHWC: jax.Array) -> jax.Array:
-    codes_Nhw = network.codes(params, constrain(pixels_NHWC, "batch", None, None, None))
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _encode(network: Network, dtype: str, params: Params, pixels_NHWC: jax.Array) -> jax.Array:
+    codes_Nhw = network.codes(params, constrain(pixels_NHWC, "batch", None, None, None), dtype)
     # Whole on every device, so that each process can read it.
     return constrain(codes_Nhw, None, None, None)
 

@@ -81,9 +81,10 @@ class VQGAN:
         """Returns pixels, around -1..1: the decoder's last convolution."""
         return self._bound("decoder", params).paint(features_NHWC)
 
-    def codes(self, params: Params, pixels_NHWC: jax.Array) -> jax.Array:
-        """Returns codes_Nhw (int32) of uint8 pixels."""
-        return self.quantize(params, self.encode(params, to_unit_range(pixels_NHWC))).codes_Nhw
+    def codes(self, params: Params, pixels_NHWC: jax.Array, dtype: str = "float32") -> jax.Array:
+        """Returns codes_Nhw (int32) of uint8 pixels; see `Network`."""
+        z_NhwE = self.encode(params, to_unit_range(pixels_NHWC).astype(dtype))
+        return self.quantize(params, z_NhwE).codes_Nhw
 
     def pixels(self, params: Params, codes_Nhw: jax.Array) -> jax.Array:
         """Returns uint8 pixels_NHWC of codes."""

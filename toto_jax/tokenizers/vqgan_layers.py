@@ -24,7 +24,10 @@ def convolution(size: int, channels_in: int, channels_out: int, rngs: nnx.Rngs, 
 
 
 class GroupNorm(nnx.Module):
-    """(x - mean) / sqrt(variance + 1e-6) * gain + bias, over the positions and channels of each of 32 groups."""
+    """(x - mean) / sqrt(variance + 1e-6) * gain + bias, over the positions and channels of each of 32 groups.
+
+    Computed in float32.
+    """
 
     def __init__(self, channels: int, rngs: nnx.Rngs):
         self.gain = parameter(rngs, (channels,), ("norm",), nnx.initializers.ones)
@@ -32,11 +35,11 @@ class GroupNorm(nnx.Module):
 
     def __call__(self, x_NHWC: jax.Array) -> jax.Array:
         frames, _, _, channels = x_NHWC.shape
-        x_NSGC = x_NHWC.reshape(frames, -1, GROUPS, channels // GROUPS)
+        x_NSGC = x_NHWC.astype(jnp.float32).reshape(frames, -1, GROUPS, channels // GROUPS)
         mean = x_NSGC.mean((1, 3), keepdims=True)
         variance = jnp.square(x_NSGC - mean).mean((1, 3), keepdims=True)
         normal_NHWC = ((x_NSGC - mean) * jax.lax.rsqrt(variance + _EPS)).reshape(x_NHWC.shape)
-        return normal_NHWC * self.gain[...] + self.bias[...]
+        return (normal_NHWC * self.gain[...] + self.bias[...]).astype(x_NHWC.dtype)
 
 
 class NormedBlock(nnx.Module):

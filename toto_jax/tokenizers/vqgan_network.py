@@ -9,6 +9,7 @@ Shapes: N frames, H x W pixels, h x w positions, C channels, Z latent width, E c
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 
 from toto_jax.errors import ConfigError
@@ -102,7 +103,7 @@ class Encoder(nnx.Module):
         self.config = config
 
     def __call__(self, x_NHWC: jax.Array) -> jax.Array:
-        """Returns z_NhwE."""
+        """Returns z_NhwE: float32, whatever dtype the pixels come in and the convolutions compute in."""
         config = self.config
         x_NHWC = self.input(x_NHWC)
         for level in range(config.halvings + 1):
@@ -112,7 +113,8 @@ class Encoder(nnx.Module):
                     x_NHWC = getattr(self, attention_name(level, block))(x_NHWC)
             if level < config.halvings:
                 x_NHWC = getattr(self, f"level_{level}_halve")(x_NHWC)
-        return self.to_code(self.output(nnx.swish(self.norm(self.middle(x_NHWC)))))
+        latent_NhwZ = self.output(nnx.swish(self.norm(self.middle(x_NHWC))))
+        return self.to_code(latent_NhwZ.astype(jnp.float32))
 
 
 class Decoder(nnx.Module):

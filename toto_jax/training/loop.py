@@ -23,11 +23,12 @@ from toto_jax.training.preemption import StopSignal
 from toto_jax.training.profiling import ProfileConfig, Profiler
 from toto_jax.training.state import TrainState, init_state, start_state
 from toto_jax.training.step import train_step
-from toto_jax.training.task import Batch, Task
+from toto_jax.training.task import Batch, Frozen, Task
 from toto_jax.training.throughput import Work
 from toto_jax.tree import Params
 
 _EXAMPLES = Work()
+_NOTHING = Frozen()
 _NO_PROFILER = Profiler(ProfileConfig(0, 1), pathlib.Path(), lambda line: None)
 
 
@@ -54,6 +55,7 @@ class Trainer:
       mesh: on what.
       seed: of parameters and of every step's randomness.
       work: of one example, for throughput.
+      frozen: what the task's loss needs besides what is learned.
 
     Raises:
       ConfigError: when parameters or batch can't be laid over the mesh.
@@ -67,6 +69,7 @@ class Trainer:
         mesh: Mesh,
         seed: int,
         work: Work = _EXAMPLES,
+        frozen: Frozen = _NOTHING,
     ):
         self.config = config
         self.mesh = mesh
@@ -75,7 +78,8 @@ class Trainer:
         transform = make_optimizer(optimizer, config.steps, axes)
         self._init = functools.partial(init_state, task, transform, optimizer.ema > 0, seed)
         self._start = functools.partial(start_state, optimizer=transform, ema=optimizer.ema > 0)
-        self.abstract_state = jax.eval_shape(self._init)
+        self._frozen = frozen
+        self.abstract_state = dataclasses.replace(jax.eval_shape(self._init), frozen=frozen.abstract)
         self.state_shardings = self._state_shardings(axes, transform)
         self.batch_shardings = self._batch_shardings(task.batch_spec(config.batch_size))
         check_axes_used(mesh, self.state_shardings.params, self.batch_shardings, task.activation_axes)
@@ -113,6 +117,7 @@ class Trainer:
             ema=None if abstract.ema is None else params,
             bad_steps=whole,
             bad_steps_in_a_row=whole,
+            frozen=jax.tree.map(lambda _: whole, abstract.frozen),
         )
 
     def _batch_shardings(self, spec: dict[str, jax.ShapeDtypeStruct]) -> dict[str, NamedSharding]:
@@ -131,14 +136,23 @@ class Trainer:
           params: to start with, laid out as `state_shardings.params`. They become part of the state and are gone
             for the caller. By default the task makes them.
         """
+        made = dataclasses.replace(self.state_shardings, frozen={})
         with jax.set_mesh(self.mesh):
             if params is None:
-                return jax.jit(self._init, out_shardings=self.state_shardings)()
-            return jax.jit(self._start, donate_argnums=0, out_shardings=self.state_shardings)(params)
+                state = jax.jit(self._init, out_shardings=made)()
+            else:
+                state = jax.jit(self._start, donate_argnums=0, out_shardings=made)(params)
+            return self._with_frozen(state)
 
     def restore(self, checkpoints: Checkpoints) -> TrainState:
         """Returns the newest saved state, laid over this mesh."""
-        return checkpoints.restore(abstract_like(self.abstract_state, self.state_shardings))
+        state = checkpoints.restore(abstract_like(self.abstract_state, self.state_shardings))
+        return self._with_frozen(state)
+
+    def _with_frozen(self, state: TrainState) -> TrainState:
+        return dataclasses.replace(
+            state, frozen=jax.device_put(self._frozen.load(), self.state_shardings.frozen)
+        )
 
     def _begin(self, checkpoints: Checkpoints | None, initial: Callable[[], Params] | None) -> TrainState:
         if checkpoints is not None and checkpoints.latest_step is not None:

@@ -17,8 +17,9 @@ _ASSIGNED = "running_codes"
 class OptimizerConfig:
     """Attributes:
     learning_rate: at the end of the warm-up.
-    end_learning_rate: at the last step.
+    end_learning_rate: after `decay_steps`.
     warmup_steps: of linear rise from 0.
+    decay_steps: from the start to the end rate; 0 for the whole run.
     b1, b2, eps: Adam's.
     weight_decay: times the learning rate, on matrices only.
     clip_norm: bound of the gradient's global norm; 0 turns it off.
@@ -28,6 +29,7 @@ class OptimizerConfig:
     learning_rate: float
     end_learning_rate: float
     warmup_steps: int
+    decay_steps: int
     b1: float
     b2: float
     eps: float
@@ -40,6 +42,8 @@ class OptimizerConfig:
             raise ConfigError(f"config.optimizer.learning_rate must be positive, got {self.learning_rate}")
         if self.warmup_steps < 0:
             raise ConfigError(f"config.optimizer.warmup_steps must be 0 or more, got {self.warmup_steps}")
+        if self.decay_steps < 0:
+            raise ConfigError(f"config.optimizer.decay_steps must be 0 or more, got {self.decay_steps}")
         if not 0 <= self.ema < 1:
             raise ConfigError(f"config.optimizer.ema must be in [0, 1), got {self.ema}")
 
@@ -47,21 +51,24 @@ class OptimizerConfig:
 def learning_rate_schedule(config: OptimizerConfig, steps: int) -> optax.Schedule:
     """Returns update count (0 is the first) -> learning rate: linear warm-up, then half a cosine down to the end rate.
 
-    The first update has a warm-up's first share, not zero, and the last one the end rate.
+    The first update has a warm-up's first share, not zero; the last of the decay, and all behind it, the end rate.
 
     Raises:
-      ConfigError: if the warm-up is not shorter than the run.
+      ConfigError: if the warm-up is not shorter than the decay.
     """
-    if config.warmup_steps >= steps:
+    decay, key = (
+        (config.decay_steps, "optimizer.decay_steps") if config.decay_steps else (steps, "train.steps")
+    )
+    if config.warmup_steps >= decay:
         raise ConfigError(
-            f"config.optimizer.warmup_steps={config.warmup_steps} is not shorter than config.train.steps={steps}; "
-            f"about {max(steps // 20, 1)} would do"
+            f"config.optimizer.warmup_steps={config.warmup_steps} is not shorter than config.{key}={decay}; "
+            f"about {max(decay // 20, 1)} would do"
         )
     schedule = optax.warmup_cosine_decay_schedule(
         init_value=0.0 if config.warmup_steps else config.learning_rate,
         peak_value=config.learning_rate,
         warmup_steps=config.warmup_steps,
-        decay_steps=steps,
+        decay_steps=decay,
         end_value=config.end_learning_rate,
     )
     return lambda updates: schedule(updates + 1)

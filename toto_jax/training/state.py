@@ -21,6 +21,8 @@ class TrainState:
     ema: averaged parameters, or None when they are turned off.
     bad_steps: non-finite steps skipped so far.
     bad_steps_in_a_row: of them, those since the last good step.
+    frozen: see `task.Frozen`. It travels with the state, so that it is no constant of the compiled step, and stays
+      out of checkpoints.
     """
 
     step: jax.Array
@@ -29,6 +31,7 @@ class TrainState:
     ema: Params | None
     bad_steps: jax.Array
     bad_steps_in_a_row: jax.Array
+    frozen: Params = dataclasses.field(default_factory=dict)
 
     @property
     def best_params(self) -> Params:

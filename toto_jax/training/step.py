@@ -16,25 +16,37 @@ StepFunction = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 
 
 def value_and_grad(
-    task: Task, params: Params, batch: Batch, key: jax.Array, step: jax.Array, microbatches: int
+    task: Task,
+    params: Params,
+    frozen: Params,
+    batch: Batch,
+    key: jax.Array,
+    step: jax.Array,
+    microbatches: int,
 ) -> tuple[jax.Array, Metrics, Params]:
     """Returns loss, metrics and gradients of a batch taken in equal parts, one after the other.
+
+    The loss gets `frozen` among its parameters; gradients are those of `params` alone.
 
     Parts have the same number of targets, so the mean of their gradients is the batch's gradient (but for what a loss
     takes over its whole batch, like a batch norm). It is summed up over the parts first and then, once, over the
     replicas of the parameters.
     """
-    grad_fn = jax.value_and_grad(task.loss, has_aux=True)
+
+    def loss_of(params: Params, frozen: Params, *given: Any) -> tuple[jax.Array, Metrics]:
+        return task.loss({**params, **frozen}, *given)
+
+    grad_fn = jax.value_and_grad(loss_of, has_aux=True)
     if microbatches == 1:
-        (loss, metrics), grads = grad_fn(params, batch, key, step)
+        (loss, metrics), grads = grad_fn(params, frozen, batch, key, step)
         return loss, metrics, grads
 
     def accumulate(
-        params: Params, batch: Batch, key: jax.Array, step: jax.Array
+        whole: tuple[Params, Params], batch: Batch, key: jax.Array, step: jax.Array
     ) -> tuple[tuple[jax.Array, Params], Metrics]:
         def one(total: Any, part: tuple[jax.Array, Batch]) -> tuple[Any, None]:
             index, microbatch = part
-            found = grad_fn(params, microbatch, jax.random.fold_in(key, index), step)
+            found = grad_fn(*whole, microbatch, jax.random.fold_in(key, index), step)
             return jax.tree.map(jnp.add, total, found), None
 
         # Row r goes to part r % microbatches, so that every part is spread over all devices.
@@ -44,12 +56,12 @@ def value_and_grad(
         )
         first = jax.tree.map(lambda x: x[0], parts)
         zeros = jax.tree.map(
-            lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(grad_fn, params, first, key, step)
+            lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(grad_fn, *whole, first, key, step)
         )
         ((loss, metrics), grads), _ = jax.lax.scan(one, zeros, (jnp.arange(microbatches), parts))
         return jax.tree.map(lambda x: x / microbatches, (loss, grads)), metrics
 
-    (loss, grads), metrics = over_replicas(accumulate)(params, batch, key, step)
+    (loss, grads), metrics = over_replicas(accumulate)((params, frozen), batch, key, step)
     return loss, metrics, grads
 
 
@@ -74,7 +86,9 @@ def train_step(
     """
     key = jax.random.fold_in(jax.random.key(seed), state.step + 1)  # 0 is the initialisation's
     updates_so_far = state.step - state.bad_steps
-    loss, metrics, grads = value_and_grad(task, state.params, batch, key, updates_so_far, microbatches)
+    loss, metrics, grads = value_and_grad(
+        task, state.params, state.frozen, batch, key, updates_so_far, microbatches
+    )
     grad_norm = optax.tree.norm(grads)
     good = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
 
@@ -98,6 +112,7 @@ def train_step(
         ema=average,
         bad_steps=state.bad_steps + bad,
         bad_steps_in_a_row=(state.bad_steps_in_a_row + bad) * bad,
+        frozen=state.frozen,
     )
     one = jnp.float32(1)
     metrics = {

@@ -1,5 +1,7 @@
 """What is learned, apart from how: a task is handed to the one trainer."""
 
+import dataclasses
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import jax
@@ -9,6 +11,19 @@ from toto_jax.tree import Axes, Params
 Batch = dict[str, jax.Array]
 # name -> (sum, count): sums travel with their denominators, so that means over microbatches, hosts and steps are exact.
 Metrics = dict[str, tuple[jax.Array, jax.Array]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Frozen:
+    """What a loss finds among its parameters that is neither learned nor saved: another network's.
+
+    Attributes:
+      abstract: their shapes, a dict; its keys are none of the task's own parameters.
+      load: returns them, once a run begins; each process reads them for itself.
+    """
+
+    abstract: Params = dataclasses.field(default_factory=dict)
+    load: Callable[[], Params] = dict
 
 
 class Task(Protocol):
