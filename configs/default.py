@@ -11,12 +11,17 @@ def get_config() -> ConfigDict:
     c = ConfigDict()
     c.name = "toto"  # what reports call the run
     c.seed = 0  # of parameters, data order, dropout-like noise and sampling
-    c.task = "next_token"  # what is learned: "next_token" (a Toto) or "tokenizer" (of config.tokenizer.kind)
+    # What is learned: "next_token" (a Toto); "patch_to_patch" or "patch_to_code" (the same from patches of pixels); or
+    # "tokenizer" (of config.tokenizer.kind).
+    c.task = "next_token"
 
     c.data = ConfigDict()
     c.data.media = ""  # a folder or a list of videos and images, "synthetic", or "" when shards exist already
     c.data.labels = "none"  # "folder": the name of a file's folder is its class; "none"
     c.data.shards = ""  # folder of <source>/<split> shards; "" means <workdir>/shards
+    c.data.paired = (
+        ""  # "patch_to_code": folder of shards of the same clips' codes; "" means <workdir>/paired
+    )
     c.data.mixture = ConfigDict({"media": 1})  # source -> whole-number weight in every batch
     c.data.workers = 0  # processes that read shards; threads are faster for token shards, so 0
     c.data.prefetch = 2  # batches kept ready on the devices
@@ -81,6 +86,10 @@ def get_config() -> ConfigDict:
     c.next_token.loss_chunks = (
         8  # parts of a sequence whose float32 logits are held at a time; 1 is fastest if all fit
     )
+
+    c.patches = ConfigDict()  # patches of pixels in; normalised pixels ("patch_to_patch") or codes out
+    c.patches.side = 16  # of a patch, in pixels; "patch_to_code" wants that of a code, 2**tokenizer.halvings
+    c.patches.loss_chunks = 8  # "patch_to_code": as in config.next_token
 
     c.dvae = ConfigDict()  # DALL-E's recipe (2102.12092, appendix A.2)
     c.dvae.kl_weight = 6.6

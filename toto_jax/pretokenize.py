@@ -1,4 +1,4 @@
-"""Turns videos and images into token shards, or pixel shards if config.tokenizer.kind is "pixels".
+"""Turns videos and images into token shards, or pixel shards if config.tokenizer.kind is "pixels", or the task's both.
 
   python -m toto_jax.pretokenize --config=configs/quickstart.py --workdir=runs/quickstart
 
@@ -25,13 +25,14 @@ def write_shards() -> None:
     """Writes the shards that the config describes and says what they hold."""
     workdir = pathlib.Path(_WORKDIR.value)
     settings = parse(_CONFIG.value)
-    data, tokenizer = settings.data, None
-    if settings.tokenizer.kind != "pixels":
-        tokenizer = load_tokenizer(pathlib.Path(settings.tokenizer.path or workdir / "tokenizer"))
-    out = pathlib.Path(data.shards or workdir / "shards") / next(iter(data.mixture))
-    manifests = pretokenize(data.media, data.labels, settings.clips, tokenizer, out, settings.seed)
-    for split, manifest in manifests.items():
-        print(_summary(manifest, out / split))
+    data = settings.data
+    for what, shards in settings.shard_folders(workdir).items():
+        tokenizer, out = None, shards / next(iter(data.mixture))
+        if what == "codes" and settings.tokenizer.kind != "pixels":
+            tokenizer = load_tokenizer(pathlib.Path(settings.tokenizer.path or workdir / "tokenizer"))
+        manifests = pretokenize(data.media, data.labels, settings.clips, tokenizer, out, settings.seed)
+        for split, manifest in manifests.items():
+            print(_summary(manifest, out / split))
 
 
 def _summary(manifest: Manifest, folder: pathlib.Path) -> str:

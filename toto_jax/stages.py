@@ -31,6 +31,8 @@ Log = Callable[[str], None]
 # What a person reads when training starts.
 _PURPOSES = {
     "next_token": "a transformer learns to predict each code of a clip from all that came before",
+    "patch_to_patch": "a transformer learns to predict each patch of a clip from the pixels of all that came before",
+    "patch_to_code": "a transformer learns to predict each code of a clip from the pixels of all that came before",
     "tokenizer": "pictures are squeezed through codes and painted again, until little is lost",
 }
 
@@ -46,6 +48,7 @@ FREE_KEYS = (
     "model.scan_unroll",
     "name",
     "next_token.loss_chunks",
+    "patches.loss_chunks",
     "profile.",
     "report",
     "tokenizer.path",
@@ -109,7 +112,13 @@ def prepare(settings: Settings, workdir: pathlib.Path, log: Log) -> None:
     Raises:
       DataError: when shards are missing and the config names no media to make them of.
     """
-    shards = pathlib.Path(settings.data.shards or workdir / "shards")
+    for what, shards in settings.shard_folders(workdir).items():
+        _prepare_shards(settings, what, shards, workdir, log)
+
+
+def _prepare_shards(
+    settings: Settings, what: str, shards: pathlib.Path, workdir: pathlib.Path, log: Log
+) -> None:
     sources = [name for name, weight in settings.data.mixture.items() if weight]
     missing = on_first_process(
         lambda: [
@@ -124,12 +133,12 @@ def prepare(settings: Settings, workdir: pathlib.Path, log: Log) -> None:
         return
     if not settings.data.media or missing != sources[:1]:
         raise DataError(
-            f"There are no shards of {', '.join(missing)} in {shards}. "
+            f"There are no shards of {', '.join(missing)} in {shards} ({what}). "
             "Write them with python -m toto_jax.pretokenize, or name a folder of videos or images "
             "with --config.data.media=... and have them written here"
         )
     tokenizer = None
-    if settings.task == "next_token":
+    if what == "codes":
         path = pathlib.Path(settings.tokenizer.path or workdir / "tokenizer")
         if not on_first_process((path / SPEC_NAME).exists):
             train_tokenizer(settings, path, workdir / "tokenizer_run", log)
@@ -137,12 +146,12 @@ def prepare(settings: Settings, workdir: pathlib.Path, log: Log) -> None:
         check_tokenizer(settings, tokenizer.spec)
     from toto_jax.data.pretokenization import pretokenize
 
-    what, why = (
-        ("token", "clips become codes once, so that training only reads them")
-        if tokenizer
-        else ("pixel", "clips are cut once, so that training only reads them")
+    why = "clips become codes once" if tokenizer else "clips are cut once"
+    kind = "token" if tokenizer else "pixel"
+    log(
+        f"\n== Writing {kind} shards of {settings.data.media}: {why}, so that training only reads them\n"
+        f"   {shards / missing[0]}"
     )
-    log(f"\n== Writing {what} shards of {settings.data.media}: {why}\n   {shards / missing[0]}")
     data, out = settings.data, shards / missing[0]
 
     def write() -> None:

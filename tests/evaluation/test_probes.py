@@ -5,6 +5,7 @@ import jax
 import numpy as np
 import pytest
 
+from tests.evaluation.patch_context import make_patch_context
 from tests.evaluation.toy_context import make_context
 from toto_jax.errors import ConfigError
 from toto_jax.evaluation import probes as probes_module
@@ -64,3 +65,12 @@ def test_a_batch_larger_than_the_clips_is_an_error(tmp_path: pathlib.Path) -> No
     config = dataclasses.replace(CONFIG, batch_size=100)
     with pytest.raises(ConfigError, match="batch_size=100 is more than its 64 training clips"):
         dict(Probes(config, context).run(context.task.init(jax.random.key(0))))
+
+
+def test_probes_read_a_class_off_patches(tmp_path: pathlib.Path) -> None:
+    """Where a model sees pixels and learns codes, its features come from the pixels."""
+    context = make_patch_context(tmp_path, codes=True)
+    config = dataclasses.replace(CONFIG, validation_clips=16, steps=150)
+    results = dict(Probes(config, context).run(context.task.init(jax.random.key(0))))
+    assert results["chance"] == 12.5
+    assert results["attention_accuracy"] > 20

@@ -14,6 +14,7 @@ class DataConfig:
     media: folder or list of videos and images, "synthetic", or "" when shards exist already.
     labels: "folder" takes the name of a file's folder for its class; "none".
     shards: folder of `<source>/<split>` shards; "" means `<workdir>/shards`.
+    paired: the same for codes of the very same clips, where a task wants both; "" means `<workdir>/paired`.
     mixture: source -> whole-number weight.
     workers: processes that read shards; 0 reads in threads.
     prefetch: batches kept ready on the devices.
@@ -22,6 +23,7 @@ class DataConfig:
     media: str
     labels: str
     shards: str
+    paired: str
     mixture: Mapping[str, int]
     workers: int
     prefetch: int

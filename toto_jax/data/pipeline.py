@@ -16,9 +16,10 @@ import numpy as np
 
 from toto_jax.data.manifest import Manifest, read_manifest
 from toto_jax.data.mixture import mix, whole_weights
+from toto_jax.data.pairing import check_paired
 from toto_jax.data.shard_reader import ShardReader
 from toto_jax.errors import ConfigError, DataError
-from toto_jax.video import ClipGeometry, to_sequences
+from toto_jax.video import ClipGeometry, to_batch
 
 # Rows of the endless stream: more than any run reads, few enough for index arithmetic in 64 bits.
 _ENDLESS = 2**62
@@ -45,9 +46,17 @@ class _ReadRows:
                 np.empty((len(numbers_B), *clips.shape[1:]), clips.dtype) if clips_B is None else clips_B
             )
             clips_B[rows], starts_B[rows] = clips, reader.starts(within)
-        if clips_B.dtype == np.uint8:
-            return {"pixels": clips_B}
-        return {"ids": to_sequences(clips_B.reshape(len(clips_B), -1), starts_B)}
+        return to_batch(clips_B, starts_B)
+
+
+class _ReadPairs:
+    """The same numbers of clips to what two folders hold of them."""
+
+    def __init__(self, *read: _ReadRows):
+        self._read = read
+
+    def __call__(self, numbers_B: np.ndarray) -> dict[str, np.ndarray]:
+        return {name: rows for read in self._read for name, rows in read(numbers_B).items()}
 
 
 class Pipeline:
@@ -60,9 +69,10 @@ class Pipeline:
       seed: of the shuffle.
       process_index, process_count: which slice of each batch this process reads.
       workers: processes that read; 0 reads in threads.
+      paired: a second folder of the same clips, whose rows come along; None for none.
 
     Raises:
-      DataError: on missing shards, or shards of another tokenizer or shape than the others.
+      DataError: on missing shards, shards of another tokenizer or shape than the others, or pairs that aren't.
       ConfigError: if the batch doesn't divide by the processes.
     """
 
@@ -75,6 +85,7 @@ class Pipeline:
         process_index: int = 0,
         process_count: int = 1,
         workers: int = 0,
+        paired: pathlib.Path | None = None,
     ):
         if batch_size % process_count:
             below = batch_size - batch_size % process_count
@@ -83,7 +94,10 @@ class Pipeline:
                 f"{below or process_count} or {below + process_count} would"
             )
         weights = whole_weights(mixture)
-        self.manifests = {name: read_manifest(shards / name / "train") for name in weights}
+        self.manifests, self.paired = (
+            {name: read_manifest(root / name / "train") for name in weights} if root else {}
+            for root in (shards, paired)
+        )
         check_compatible(self.manifests)
         self._process = (process_index, process_count)
         self._workers = workers
@@ -96,9 +110,16 @@ class Pipeline:
             streams.append(numbers.seed(own).shuffle().repeat())
             readers.append(reader)
             first += len(reader)
+        read = _ReadRows(readers)
+        if paired:
+            check_compatible(self.paired)
+            for name, manifest in self.manifests.items():
+                check_paired(shards / name / "train", manifest, paired / name / "train", self.paired[name])
+            others = [_reader(paired / name / "train", manifest) for name, manifest in self.paired.items()]
+            read = _ReadPairs(read, _ReadRows(others))
         rows = mix(streams, list(weights.values()), _ENDLESS)
         numbers = rows.batch(batch_size // process_count, drop_remainder=True)
-        self._batches = numbers.map(_ReadRows(readers))
+        self._batches = numbers.map(read)
 
     def batch_at(self, step: int) -> dict[str, np.ndarray]:
         """Returns this process's rows of the batch of step `step` (0 is the first)."""
@@ -164,10 +185,31 @@ def check_geometry(manifests: Mapping[str, Manifest], geometry: ClipGeometry, co
             )
 
 
+def check_pixels(manifests: Mapping[str, Manifest], frames: int, size: int) -> None:
+    """Checks that shards hold pixels of clips as the config's task takes them.
+
+    Raises:
+      ConfigError: with the settings that would fit the shards, or what would make pixel shards.
+    """
+    wanted = (frames, size, size, 3)
+    for name, manifest in manifests.items():
+        shape = tuple(manifest.shape)
+        if manifest.dtype != "uint8":
+            raise ConfigError(
+                f"Shards of {name!r} hold codes of the tokenizer {manifest.tokenizer.kind}, but config.task wants "
+                "pixels: write shards with --config.tokenizer.kind=pixels, or point config.data.shards to such"
+            )
+        if shape != wanted:
+            raise ConfigError(
+                f"Shards of {name!r} hold clips of {shape}, the config is made for {wanted}. "
+                f"Set config.clips.frames={shape[0]} and config.clips.size={shape[1]}"
+            )
+
+
 def to_devices(
     batches: Iterator[dict[str, np.ndarray]], shardings: Mapping[str, Any], ahead: int
 ) -> Iterator[dict[str, jax.Array]]:
-    """Lays each process's rows out as global arrays, keeping `ahead` batches ready.
+    """Lays each process's rows out as global arrays, keeping `ahead` batches ready; rows without a sharding stay.
 
     Transfers are asynchronous: the next batch travels while the devices work on this one.
     """
@@ -175,8 +217,8 @@ def to_devices(
     for batch in batches:
         ready.append(
             {
-                name: jax.make_array_from_process_local_data(shardings[name], rows)
-                for name, rows in batch.items()
+                name: jax.make_array_from_process_local_data(sharding, batch[name])
+                for name, sharding in shardings.items()
             }
         )
         if len(ready) > ahead:

@@ -10,19 +10,26 @@ import numpy as np
 from jax.sharding import Mesh
 
 from toto_jax.data.manifest import ClipRecord, Manifest, clip_index, read_manifest
-from toto_jax.data.shard_reader import read_clips
+from toto_jax.data.pairing import check_paired
+from toto_jax.data.shard_reader import ShardReader
 from toto_jax.errors import DataError
 from toto_jax.tokenizers.base import Tokenizer
 from toto_jax.training.task import Task
 from toto_jax.tree import Params
-from toto_jax.video import ClipGeometry
+from toto_jax.video import ClipGeometry, to_batch
 
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """One source's train or validation clips, read by record number."""
+    """One source's train or validation clips, read by record number.
+
+    Attributes:
+      folder: of their shards.
+      paired: the same clips' codes, where the shards hold pixels and the task wants both.
+    """
 
     folder: pathlib.Path
+    paired: "Split | None" = None
 
     @functools.cached_property
     def manifest(self) -> Manifest:
@@ -32,8 +39,24 @@ class Split:
     def index(self) -> list[ClipRecord]:
         return clip_index(self.folder, self.manifest)
 
-    def read(self, limit: int, kind: str | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Returns (clips, record numbers) of at most `limit` records, spread evenly over the split.
+    @functools.cached_property
+    def codes(self) -> "Split":
+        """The split that holds the clips' codes: the paired one, or else this one.
+
+        Raises:
+          DataError: if the paired one is of other clips.
+        """
+        if self.paired is None:
+            return self
+        check_paired(self.folder, self.manifest, self.paired.folder, self.paired.manifest)
+        return self.paired
+
+    @functools.cached_property
+    def _reader(self) -> ShardReader:
+        return ShardReader(self.folder, self.manifest)
+
+    def numbers(self, limit: int, kind: str | None = None) -> np.ndarray:
+        """Returns at most `limit` record numbers, spread evenly over the split.
 
         Args:
           limit: how many at most.
@@ -46,7 +69,17 @@ class Split:
             numbers = numbers[np.linspace(0, len(numbers) - 1, limit).astype(np.int64)]
         if not len(numbers):
             raise DataError(f"{self.folder} holds no {kind or ''} clips")
-        return read_clips(self.folder, self.manifest, numbers.tolist()), numbers
+        return numbers
+
+    def read(self, limit: int, kind: str | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Returns (clips, record numbers) of at most `limit` records; see `numbers`."""
+        numbers = self.numbers(limit, kind)
+        return self._reader.read(numbers), numbers
+
+    def batch(self, numbers: np.ndarray) -> dict[str, np.ndarray]:
+        """Returns these records as the task takes them (`video.to_batch`), with what is paired to them."""
+        rows = to_batch(self._reader.read(numbers), self._reader.starts(numbers))
+        return rows if self.paired is None else {**self.codes.batch(numbers), **rows}
 
 
 @dataclasses.dataclass(frozen=True)
