@@ -1,15 +1,12 @@
-import json
 import pathlib
 
-import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-import toto_jax
 from configs import patches, quickstart
 from toto_jax.errors import ConfigError, DataError
 from toto_jax.settings import parse
-from toto_jax.stages import FREE_KEYS, check_tokenizer, claim_workdir, prepare, run
+from toto_jax.stages import FREE_KEYS, check_tokenizer, claim_workdir, prepare
 from toto_jax.tokenizers.base import TokenizerSpec
 
 
@@ -72,28 +69,3 @@ def test_patches_without_a_tokenizer_for_their_codes_stop_before_any_work(tmp_pa
     with pytest.raises(ConfigError, match="no tokenizer in .*config.tokenizer.path"):
         prepare(parse(config), tmp_path, print)
     assert not any(tmp_path.iterdir())
-
-
-def test_a_model_of_patches_learns_patches_from_media_to_features(tmp_path: pathlib.Path) -> None:
-    config = patches.get_config("small_patch")
-    config.update_from_flattened_dict({
-        "clips.size": 16, "clips.frames": 4, "clips.synthetic_clips": 60, "model.layers": 1, "model.d_model": 32,
-        "model.heads": 2, "model.kv_heads": 2, "model.head_dim": 16, "model.d_ff": 32, "model.scan_unroll": 1,
-        "train.steps": 3, "optimizer.warmup_steps": 1, "mesh.fsdp": 1, "mesh.data": 8,
-    })  # fmt: skip
-    config.evals.patch_loss.update(clips=16, baseline_clips=16, batch_size=8, every=0)
-    del config.evals.probes
-    run(config, tmp_path, lambda line: None)
-    numbers = json.loads((tmp_path / "results" / "patch_loss" / "3.json").read_text())["scalars"]
-    assert 0 < numbers["copy_last_frame_loss"] < numbers["zero_loss"] < 1
-    report = (tmp_path / "report.html").read_text()
-    for phrase in (
-        "64 patches of 4 × 4 pixels.",
-        "patches of no contrast",
-        "patches learned from",
-        "held-out",
-    ):
-        assert phrase in report
-    assert ">Tokenizer<" not in report
-    features = toto_jax.from_pretrained(tmp_path).features(np.zeros((2, 3, 16, 16, 3), np.uint8), layer=1)
-    assert features.shape == (2, 3, 4, 4, 32)

@@ -27,7 +27,7 @@ class Greys:
         return video_BFHWC[:, :, 4::8, 4::8, 1].astype("int32") * CODEBOOK // 256
 
 
-def make_patch_context(root: pathlib.Path, codes: bool = False, devices: int = 1) -> EvaluationContext:
+def make_patch_context(root: pathlib.Path, codes: bool = False) -> EvaluationContext:
     clips = ClipsConfig(
         size=SIZE, frames=4, stride=1, per_video=1, validation_percent=25.0, files_per_shard=20, encode_batch=8,
         max_pixels=10**6, synthetic_clips=120,
@@ -42,7 +42,7 @@ def make_patch_context(root: pathlib.Path, codes: bool = False, devices: int = 1
     }
     return EvaluationContext(
         task=task,
-        mesh=make_mesh(MeshConfig(1, 1, -1, 1, 1), jax.devices()[:devices]),
+        mesh=make_mesh(MeshConfig(1, 1, -1, 1, 1), jax.devices()[:1]),
         seed=0,
         geometry=GEOMETRY,
         codebook_size=CODEBOOK,

@@ -47,7 +47,7 @@ def test_the_error_and_what_it_has_to_beat(tmp_path: pathlib.Path) -> None:
 
 
 def test_codes_of_patches_have_a_tokens_evaluation(tmp_path: pathlib.Path) -> None:
-    context = make_patch_context(tmp_path, codes=True, devices=8)
+    context = make_patch_context(tmp_path, codes=True)
     params = context.task.init(jax.random.key(0))
     results = dict(ValidationLoss(CONFIG, context).run(params))
     split = context.splits["toy"]["validation"]

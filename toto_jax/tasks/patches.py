@@ -1,7 +1,7 @@
 """Continuous patches in: the paper's two alternatives to tokens on both sides (section 4.1, Table 3).
 
-A clip is a start token and then its patches, in raster order, frames in time order. Position i predicts patch i + 1,
-the first one from the start token; nothing follows the last one, so there is no end token.
+A clip is a start token and then its patches, frames in time order, each in raster order. Every position predicts the
+patch that comes next, the start token the first one; nothing follows the last one, so there is no end token.
 
 Shapes: B clips, F frames, N patches of a clip, P values of a patch, T positions, L layers, D model width, V vocabulary.
 """
@@ -93,7 +93,7 @@ class _FromPatches:
         return ends, {name: values for name, values in params.items() if name not in names}
 
     def _final_states(self, params: Params, batch: Batch) -> tuple[PatchEnds, jax.Array, jax.Array]:
-        """Returns the ends, patches_BNP, and x_BTD whose position i is to predict patch i; T >= N."""
+        """Returns the ends, patches_BNP, and x_BTD whose position i has seen the patches before i; T >= N."""
         ends, decoder_params = self._parts(params)
         patches_BNP = patchify(batch["pixels"], self.config.side)
         # Positions that are split over devices must divide; what is put behind them is seen by none before it.
