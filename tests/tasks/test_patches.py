@@ -1,6 +1,7 @@
 """Both tasks of patches: what they predict from what, against computations of their own."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -31,12 +32,14 @@ def to_patch() -> PatchToPatch:
     return PatchToPatch(DECODER, GEOMETRY, PatchesConfig(SIDE, 1))
 
 
-def to_code(chunks: int = 3) -> PatchToCode:
-    return PatchToCode(DECODER, GEOMETRY, PatchesConfig(SIDE, chunks), 16)
+def to_code() -> PatchToCode:
+    return PatchToCode(DECODER, GEOMETRY, PatchesConfig(SIDE, 3), 16)
 
 
-def build(name: str) -> PatchToPatch | PatchToCode:
-    return {"to_patch": to_patch, "to_code": to_code}[name]()
+@functools.cache
+def build(name: str) -> tuple[PatchToPatch | PatchToCode, Any]:
+    task = {"to_patch": to_patch, "to_code": to_code}[name]()
+    return task, jax.jit(task.init)(jax.random.key(0))
 
 
 def batch(clips: int = 3) -> dict[str, np.ndarray]:
@@ -56,26 +59,24 @@ def states(params: Any, rows: dict[str, np.ndarray]) -> np.ndarray:
     start = np.asarray(params["start"])[(rows["start"] == IMAGE_START).astype(int)]
     x_BTD = np.concatenate([start[:, None], embedded], axis=1).astype(np.float32)
     own = {name: params[name] for name in ("final_norm", "layers")}
-    return np.asarray(DECODER.final_states(own, jnp.asarray(x_BTD)), np.float64)
+    return np.asarray(jax.jit(DECODER.final_states)(own, jnp.asarray(x_BTD)), np.float64)
 
 
 def test_the_error_of_a_patch_is_that_of_the_head_one_position_before() -> None:
-    task, rows = to_patch(), batch()
-    params = task.init(jax.random.key(0))
+    (task, params), rows = build("to_patch"), batch()
     patches = cut(rows["pixels"], SIDE)
     spread = np.sqrt(patches.var(-1, ddof=1, keepdims=True) + 1e-6)
     targets = (patches - patches.mean(-1, keepdims=True)) / spread
     errors = (states(params, rows) @ np.asarray(params["head"], np.float64) - targets) ** 2
-    np.testing.assert_allclose(task.position_loss(params, rows), errors.mean(-1), rtol=2e-4)
-    loss, metrics = task.loss(params, rows, jax.random.key(0), jnp.int32(0))
+    np.testing.assert_allclose(jax.jit(task.position_loss)(params, rows), errors.mean(-1), rtol=2e-4)
+    loss, metrics = jax.jit(task.loss)(params, rows, jax.random.key(0), jnp.int32(0))
     assert float(loss) == pytest.approx(errors.mean(), rel=1e-4)
     assert float(metrics["loss"][1]) == 3 * 8 * 48
 
 
 def test_the_loss_of_a_code_is_that_of_a_toto_with_the_same_logits() -> None:
     """A Toto whose embedding of id n is the state that the patches have at that position sees the same logits."""
-    task, rows = to_code(), batch()
-    params = task.init(jax.random.key(0))
+    (task, params), rows = build("to_code"), batch()
 
     class FromStates:
         """A decoder that gives these states and this head, whatever the ids."""
@@ -87,13 +88,13 @@ def test_the_loss_of_a_code_is_that_of_a_toto_with_the_same_logits() -> None:
             return jnp.pad(x_BTD, ((0, 0), (0, ids_BT.shape[1] - 8), (0, 0))), params["head"]
 
     toto = NextToken(FromStates(), GEOMETRY, NextTokenConfig(end_token_loss=True, loss_chunks=1))
-    found = task.position_loss(params, rows)
+    found = jax.jit(task.position_loss)(params, rows)
     np.testing.assert_allclose(found, toto.nll(params, rows["ids"])[:, :8], rtol=1e-4)
     logits = states(params, rows) @ np.asarray(params["head"], np.float64)
     log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
     wanted = -np.take_along_axis(log_p, rows["ids"][:, 1:-1, None], axis=2)[..., 0]
     np.testing.assert_allclose(found, wanted, rtol=1e-4)
-    assert float(task.loss(params, rows, jax.random.key(0), jnp.int32(0))[0]) == pytest.approx(
+    assert float(jax.jit(task.loss)(params, rows, jax.random.key(0), jnp.int32(0))[0]) == pytest.approx(
         wanted.mean(), rel=1e-4
     )
 
@@ -101,8 +102,7 @@ def test_the_loss_of_a_code_is_that_of_a_toto_with_the_same_logits() -> None:
 @pytest.mark.parametrize("name", TASKS)
 def test_no_loss_depends_on_the_pixels_of_a_later_patch(name: str) -> None:
     """Patch 5 is changed: the losses of 0 to 4 stay bitwise, those after it change, and so does a regression's own."""
-    task, rows = build(name), batch()
-    params = task.init(jax.random.key(0))
+    (task, params), rows = build(name), batch()
     loss = jax.jit(task.position_loss)
     before = np.asarray(loss(params, rows))
     pixels = rows["pixels"].copy()
@@ -118,7 +118,7 @@ def test_no_loss_depends_on_the_pixels_of_a_later_patch(name: str) -> None:
 
 def test_gradients_reach_only_the_patches_before() -> None:
     """Through embedding, decoder and head: output 0 sees the start token alone, output i the patches 0 to i - 1."""
-    params = to_patch().init(jax.random.key(0))
+    _, params = build("to_patch")
     own = {name: params[name] for name in ("final_norm", "layers")}
     structure = Functional(lambda rngs: PatchEnds(DECODER.config, 48, 48, "patch", rngs))
     ends = structure.bind({name: params[name] for name in structure.logical_axes()})
@@ -127,7 +127,7 @@ def test_gradients_reach_only_the_patches_before() -> None:
         x_BTD = ends.embed(patches_NP[None], jnp.array([VIDEO_START]))
         return ends.predict(DECODER.final_states(own, x_BTD))[0].sum(-1)
 
-    jacobian = jax.jacobian(outputs)(jax.random.normal(jax.random.key(1), (7, 48)))
+    jacobian = jax.jit(jax.jacobian(outputs))(jax.random.normal(jax.random.key(1), (7, 48)))
     reached = np.abs(np.asarray(jacobian)).sum(-1) > 0
     np.testing.assert_array_equal(reached, np.tril(np.ones((8, 7), bool), -1))
 
@@ -135,20 +135,19 @@ def test_gradients_reach_only_the_patches_before() -> None:
 @pytest.mark.parametrize("name", TASKS)
 def test_features_stand_at_their_own_patch(name: str) -> None:
     """The embedding of patch n is the feature n of layer 0; a clip may have fewer frames."""
-    task, rows = build(name), batch()
-    params = task.init(jax.random.key(0))
-    hidden_LBND = task.features(params, rows, (0, 1))
+    (task, params), rows = build(name), batch()
+    features = jax.jit(task.features, static_argnums=2)
+    hidden_LBND = features(params, rows, (0, 1))
     assert hidden_LBND.shape == (2, 3, 8, CONFIG.d_model)
     wanted = cut(rows["pixels"], SIDE) @ np.asarray(params["patch_embedding"], np.float64)
     np.testing.assert_allclose(hidden_LBND[0], wanted, rtol=1e-3, atol=1e-4)
-    short = task.features(params, {**rows, "pixels": rows["pixels"][:, :1]}, (1,))
+    short = features(params, {**rows, "pixels": rows["pixels"][:, :1]}, (1,))
     np.testing.assert_allclose(short[0], hidden_LBND[1, :, :4], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", TASKS)
 def test_every_parameter_learns_and_none_is_of_another_task(name: str) -> None:
-    task, rows = build(name), batch()
-    params = task.init(jax.random.key(0))
+    (task, params), rows = build(name), batch()
     assert {path.split("/")[0] for path in named_leaves(params)} == {
         "start", "patch_embedding", "patch_bias", "head", "final_norm", "layers",
     }  # fmt: skip
@@ -156,7 +155,7 @@ def test_every_parameter_learns_and_none_is_of_another_task(name: str) -> None:
     assert {name: (leaf.shape, leaf.dtype) for name, leaf in task.batch_spec(3).items()} == {
         name: (leaf.shape, leaf.dtype) for name, leaf in wanted.items()
     }
-    gradients = jax.grad(lambda p: task.loss(p, wanted, jax.random.key(0), jnp.int32(0))[0])(params)
+    gradients = jax.jit(jax.grad(lambda p: task.loss(p, wanted, jax.random.key(0), jnp.int32(0))[0]))(params)
     for path, gradient in named_leaves(gradients).items():
         assert np.abs(np.asarray(gradient)).max() > 0, path
     decayed = named_leaves(matrices(task.logical_axes()))
@@ -184,7 +183,7 @@ def planted() -> dict[str, np.ndarray]:
 @pytest.mark.parametrize(("name", "steps", "bound"), [("to_patch", 150, 0.35), ("to_code", 80, 0.15)])
 def test_what_is_planted_is_learned(name: str, steps: int, bound: float) -> None:
     """Only the first patch can't be known; after it, each follows from the one before."""
-    task, rows = build(name), planted()
+    (task, params), rows = build(name), planted()
     optimizer = optax.adam(1e-2)
 
     @jax.jit
@@ -195,13 +194,12 @@ def test_what_is_planted_is_learned(name: str, steps: int, bound: float) -> None
         updates, state = optimizer.update(gradients, state)
         return optax.apply_updates(params, updates), state, loss
 
-    params = task.init(jax.random.key(0))
     state = optimizer.init(params)
     first = None
     for _ in range(steps):
         params, state, loss = step(params, state)
         first = float(loss) if first is None else first
-    by_position = np.asarray(task.position_loss(params, rows)).mean(0)
+    by_position = np.asarray(jax.jit(task.position_loss)(params, rows)).mean(0)
     assert float(loss) < 0.5 * first
     assert by_position[1:].mean() < bound * by_position[0]
 
