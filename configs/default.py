@@ -11,7 +11,9 @@ def get_config() -> ConfigDict:
     c = ConfigDict()
     c.name = "toto"  # what reports call the run
     c.seed = 0  # of parameters, data order, dropout-like noise and sampling
-    c.task = "next_token"  # what is learned: "next_token" (a Toto) or "tokenizer" (of config.tokenizer.kind)
+    # What is learned: "next_token" (a Toto); "patch_to_patch" or "patch_to_code" (the same from patches of pixels); or
+    # "tokenizer" (of config.tokenizer.kind).
+    c.task = "next_token"
 
     # "" starts with random parameters; or a run's workdir, or one of its checkpoints (<workdir>/checkpoints/<step>),
     # starts with that run's parameters, whatever its grid, rotary base or mesh. A run that goes on doesn't look here.
@@ -35,6 +37,9 @@ def get_config() -> ConfigDict:
     # Sources whose clips have another shape than the config's with as many codes (4 frames of 32 x 32 beside 16 of
     # 16 x 16): they are trained on, and left out of evaluations.
     c.data.other_shapes = ()
+    c.data.paired = (
+        ""  # "patch_to_code": folder of shards of the same clips' codes; "" means <workdir>/paired
+    )
     c.data.workers = 0  # processes that read shards; threads are faster for token shards, so 0
     c.data.prefetch = 2  # batches kept ready on the devices
 
@@ -107,6 +112,10 @@ def get_config() -> ConfigDict:
     c.next_token.loss_chunks = (
         8  # parts of a sequence whose float32 logits are held at a time; 1 is fastest if all fit
     )
+
+    c.patches = ConfigDict()  # patches of pixels in; normalised pixels ("patch_to_patch") or codes out
+    c.patches.side = 16  # of a patch, in pixels; "patch_to_code" wants that of a code, 2**tokenizer.halvings
+    c.patches.loss_chunks = 8  # "patch_to_code": as in config.next_token
 
     c.dvae = ConfigDict()  # DALL-E's recipe (2102.12092, appendix A.2)
     c.dvae.kl_weight = 6.6

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from configs import finetune_32
+from configs import finetune_32, patches
 from configs.tokenizers import vqgan
 from toto_jax import settings as settings_module
 from toto_jax.config import from_json, to_json
@@ -93,6 +93,54 @@ def test_every_variant_of_the_fine_tune_takes_the_parameters_of_the_run_before(
 def test_a_variant_that_is_not_there_is_refused(variant: str) -> None:
     with pytest.raises(ValueError, match="knows small, base, large, 1b, and .*large:50"):
         finetune_32.get_config(variant)
+
+
+@pytest.mark.parametrize("variant", ["patch", "codes", "small_patch", "small_codes"])
+def test_every_variant_of_patches_builds(variant: str, tmp_path: pathlib.Path) -> None:
+    assert set(patches.VARIANTS) == {"patch", "codes", "small_patch", "small_codes"}
+    assert f"| {variant} |" in patches.__doc__
+    config = patches.get_config(variant)
+    task = build(config, tmp_path, jax.devices()[:1]).task
+    assert config.clips.size // config.patches.side == (8 if variant.startswith("small") else 16)
+    assert task.outputs == {"patch": 768, "codes": 8320, "small_patch": 48, "small_codes": 384}[variant]
+    if variant == "patch":
+        # Table 3: Toto-large; 1.28M images of 256 positions, 400 times, in steps of 1M positions.
+        assert (task.decoder.config.layers, task.decoder.config.d_model) == (16, 1024)
+        assert config.train.batch_size * task.context == 2**20
+        assert config.train.steps * 2**20 == pytest.approx(400 * 1.2812e6 * 256, rel=0.01)
+
+
+def two_codes_at_a_position(c: ConfigDict) -> None:
+    c.tokenizer.update(kind="vqgan", quantizer="lfq", codes_per_position=2, code_width=14)
+    c.tokenizer.update(multipliers=(1, 1, 1), attention=())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c.patches.update(side=8), "side=8 makes 4 x 4 patches of a frame, its codes are 8 x 8.*side=4"),
+        (
+            two_codes_at_a_position,
+            "8 x 8 patches of a frame, its codes are 8 x 16.*one code at a position",
+        ),
+        (lambda c: c.tokenizer.update(kind="pixels"), "no tokenizer network 'pixels'"),
+        (lambda c: c.update(task="patch_to_patch", patches=ConfigDict({"side": 5, "loss_chunks": 1})), "30 would"),
+        (lambda c: c.model.update(tied_head=True), "patches have no embedding of codes to share"),
+        (lambda c: c.update(task="patch_to_patch"), "validation_loss measures next_token, patch_to_code, but"),
+        (
+            lambda c: c.evals.update(x=ConfigDict({"type": "rollout", "every": 0})),
+            "a model of patches can't continue a video: it takes pixels in, and gives out codes",
+        ),
+    ],
+)  # fmt: skip
+def test_patches_that_do_not_fit_stop_before_any_work(
+    change: object, message: str, tmp_path: pathlib.Path
+) -> None:
+    config = patches.get_config("small_codes")
+    with config.unlocked():
+        change(config)
+    with pytest.raises(ConfigError, match=message):
+        build(config, tmp_path, jax.devices()[:1])
 
 
 def test_running_means_of_codes_want_whole_batches(tmp_path: pathlib.Path) -> None:

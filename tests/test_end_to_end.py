@@ -12,6 +12,7 @@ import pytest
 
 import toto_jax
 from tests.processes import ROOT, TINY, environment, kill_after, run, start
+from toto_jax.data.manifest import verify
 from toto_jax.errors import CheckpointError, ConfigError, DataError
 from toto_jax.training.checkpoint import list_steps
 from toto_jax.training.metrics import read_metrics
@@ -106,6 +107,30 @@ def test_a_toto_learns_from_codes_of_two_vocabularies(tmp_path: pathlib.Path) ->
     logged = set().union(*read_metrics(tmp_path / "tokenizer_run"))
     assert {"commitment", "entropy", "diversity", "discriminator", "adaptive_weight"} <= logged
     assert "reconstruct" in (tmp_path / "report.html").read_text()
+
+
+def test_a_model_of_patches_learns_codes_from_media_to_features(
+    finished: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    """Shards of pixels and, of the same clips, codes by the tokenizer that another run has trained."""
+    tiny = [flag for flag in TINY[1:] if "rollout" not in flag and "training" not in flag]
+    arguments = ["--config=configs/patches.py:small_codes", *tiny, f"--workdir={tmp_path}",
+                 f"--config.tokenizer.path={finished / 'tokenizer'}", "--config.train.steps=6",
+                 "--config.model.layers=1"]  # fmt: skip
+    run("main", *arguments)
+    dtypes = [verify(tmp_path / name / "media" / "train").dtype for name in ("shards", "paired")]
+    assert dtypes == ["uint8", "uint16"]
+    toto = toto_jax.from_pretrained(tmp_path)
+    video = np.random.default_rng(0).integers(0, 255, (2, 3, 16, 16, 3)).astype(np.uint8)
+    assert toto.features(video, layer=1).shape == (2, 3, 4, 4, 32)
+    for refused in (lambda: toto.continue_video(video, frames=1), lambda: toto.tokens(video)):
+        with pytest.raises(
+            ConfigError, match="a model of patches can't continue a video: it takes pixels in"
+        ):
+            refused()
+    report = (tmp_path / "report.html").read_text()
+    for phrase in ("64 patches of 4 × 4 pixels, each with a code out of 32", "random weights", ">Tokenizer<"):
+        assert phrase in report
 
 
 def test_evaluate_gives_the_runs_own_numbers(finished: pathlib.Path) -> None:

@@ -1,4 +1,4 @@
-"""One device and eight give the same losses and gradients, for the real model and the real tokenizer."""
+"""One device and eight give the same losses and gradients, for the real models and the real tokenizers."""
 
 import dataclasses
 import functools
@@ -16,6 +16,7 @@ from toto_jax.planning.collectives import read_collectives
 from toto_jax.sharding.mesh import MeshConfig, make_mesh
 from toto_jax.tasks.dvae import DVAETask, DVAETaskConfig
 from toto_jax.tasks.next_token import NextToken, NextTokenConfig
+from toto_jax.tasks.patches import PatchesConfig, PatchToCode
 from toto_jax.tasks.vqgan import VQGANTask, VQGANTaskConfig
 from toto_jax.tokenizers.dvae import DVAE
 from toto_jax.tokenizers.dvae_network import DVAEConfig
@@ -42,6 +43,12 @@ def toto() -> Task:
     return NextToken(Llama(config, 64), GEOMETRY, NextTokenConfig(True, loss_chunks=2))
 
 
+def patch_to_code() -> Task:
+    """Of 27 patches, so that positions have to be filled up to be split in two."""
+    config = dataclasses.replace(toto().decoder.config, layers=1, attention="reference", remat="none")
+    return PatchToCode(Llama(config, 0), ClipGeometry(3, 3, 3), PatchesConfig(2, 2), 64)
+
+
 def dvae() -> Task:
     loss = DVAETaskConfig(
         kl_weight=1.0, kl_steps=2, temperature_start=1.0, temperature_end=0.5, temperature_steps=4, flip=True,
@@ -65,9 +72,13 @@ def vqgan() -> Task:
 
 def batch_of(task: Task, step: int) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(step)
-    if isinstance(task, NextToken):
-        return {"ids": to_sequences(rng.integers(0, 60, (8, GEOMETRY.codes)), np.ones(8, np.int32))}
-    return {"pixels": rng.integers(0, 256, (8, 1, 8, 8, 3)).astype(np.uint8)}
+    made = {}
+    for name, leaf in task.batch_spec(8).items():
+        if name == "ids":
+            made[name] = to_sequences(rng.integers(0, 60, (8, leaf.shape[1] - 2)), np.ones(8, np.int32))
+        else:
+            made[name] = rng.integers(0, 256, leaf.shape).astype(leaf.dtype)
+    return made
 
 
 def train(
@@ -137,6 +148,14 @@ def test_the_model_may_be_split_into_as_many_parts_as_it_has_heads(mesh: MeshCon
 def test_eight_devices_teach_a_toto_what_one_does(mesh: MeshConfig) -> None:
     numbers, params = one_device()
     spread_numbers, spread_params = train(toto(), mesh, 8)
+    np.testing.assert_allclose(numbers, spread_numbers, rtol=2e-5)
+    for name, values in params.items():
+        np.testing.assert_allclose(values, spread_params[name], rtol=1e-3, atol=2e-5, err_msg=name)
+
+
+def test_eight_devices_teach_a_model_of_patches_what_one_does() -> None:
+    numbers, params = train(patch_to_code(), MeshConfig(1, 1, 1, 1, 1), 1)
+    spread_numbers, spread_params = train(patch_to_code(), MeshConfig(1, 2, 2, 2, 1), 8, microbatches=2)
     np.testing.assert_allclose(numbers, spread_numbers, rtol=2e-5)
     for name, values in params.items():
         np.testing.assert_allclose(values, spread_params[name], rtol=1e-3, atol=2e-5, err_msg=name)

@@ -4,7 +4,7 @@ import jax
 import pytest
 from ml_collections import ConfigDict
 
-from configs import quickstart
+from configs import patches, quickstart
 from tests.interop.test_hf_run import write_tokenizer
 from toto_jax.data.manifest import read_manifest
 from toto_jax.errors import ConfigError, DataError
@@ -83,3 +83,11 @@ def test_shards_are_written_in_the_dtype_of_the_config_and_read_in_no_other(tmp_
         DataError, match=r"in float32\) is not the one .* in bfloat16\).* set config.tokenizer.encode"
     ):
         _ = experiment.pipeline
+
+
+def test_patches_without_a_tokenizer_for_their_codes_stop_before_any_work(tmp_path: pathlib.Path) -> None:
+    config = patches.get_config("small_codes")
+    config.tokenizer.training = None
+    with pytest.raises(ConfigError, match="no tokenizer in .*config.tokenizer.path"):
+        prepare(parse(config), tmp_path, print)
+    assert not any(tmp_path.iterdir())

@@ -1,6 +1,6 @@
 import numpy as np
 
-from toto_jax.video import ClipGeometry, to_codes, to_sequences, vocabulary_size
+from toto_jax.video import ClipGeometry, to_batch, to_codes, to_sequences, vocabulary_size
 
 
 def test_the_papers_geometry() -> None:
@@ -26,3 +26,13 @@ def test_the_grid_is_raster_order_in_frames_in_time_order() -> None:
     grid_BFHW = ClipGeometry(2, 2, 3).grid(np.arange(12)[None])
     assert grid_BFHW.shape == (1, 2, 2, 3)
     assert grid_BFHW[0, 1, 0, 2] == 8
+
+
+def test_clips_become_what_tasks_take() -> None:
+    start_B = np.array([1, 3], np.int32)
+    codes_BFhw = np.arange(16, dtype=np.uint16).reshape(2, 2, 2, 2)
+    batch = to_batch(codes_BFhw, start_B)
+    np.testing.assert_array_equal(batch["ids"][1], [3, *range(12, 20), 2])
+    pixels = np.zeros((2, 1, 4, 4, 3), np.uint8)
+    assert set(to_batch(pixels, start_B)) == {"pixels", "start"}
+    np.testing.assert_array_equal(to_batch(pixels, start_B)["start"], start_B)

@@ -25,6 +25,8 @@ from toto_jax.sharding.mesh import make_mesh
 from toto_jax.sharding.rules import RULES, check_divides
 from toto_jax.tasks.dvae import DVAETask
 from toto_jax.tasks.next_token import NextToken
+from toto_jax.tasks.patches import PatchToCode, PatchToPatch
+from toto_jax.tasks.sequence import SequenceTask
 from toto_jax.tasks.tokenizer import TokenizerTask
 from toto_jax.tasks.vqgan import VQGANTask
 from toto_jax.tokenizers.base import Tokenizer, TokenizerSpec
@@ -46,8 +48,17 @@ def build_task(settings: Settings, platform: str) -> Task:
     section = dict(settings.model)
     kind = section.pop("kind")
     vocabulary = vocabulary_size(settings.tokenizer.codebook_size, section["vocabulary_multiple"])
-    decoder = build_decoder(kind, section, vocabulary, platform)
-    return NextToken(decoder, settings.geometry, settings.next_token)
+    if settings.task == "next_token":
+        decoder = build_decoder(kind, section, vocabulary, platform)
+        return NextToken(decoder, settings.geometry, settings.next_token)
+    if section["tied_head"]:
+        raise ConfigError(
+            "config.model.tied_head=True: patches have no embedding of codes to share; give False"
+        )
+    decoder = build_decoder(kind, section, 0, platform)
+    if settings.task == "patch_to_patch":
+        return PatchToPatch(decoder, settings.geometry, settings.patches)
+    return PatchToCode(decoder, settings.geometry, settings.patches, vocabulary)
 
 
 def _build_tokenizer_task(settings: Settings) -> TokenizerTask:
@@ -64,16 +75,16 @@ def _build_tokenizer_task(settings: Settings) -> TokenizerTask:
 
 
 def work_of(task: Task, settings: Settings) -> Work:
-    """Returns what one example is worth: tokens and their model FLOPs, or frames."""
-    if not isinstance(task, NextToken):
+    """Returns what one example is worth: tokens or patches and their model FLOPs, or frames."""
+    if settings.task == "tokenizer":
         return Work("frames", settings.clips.frames)
-    tokens = settings.geometry.sequence_length - 1
-    decoder = task.decoder
+    sequence: SequenceTask = task
+    context = sequence.context
     flops, flops_full = (
-        tokens * flops_per_token(decoder.config, decoder.vocabulary, tokens, causal)
+        context * flops_per_token(sequence.decoder.config, sequence.outputs, context, causal, sequence.inputs)
         for causal in (True, False)
     )
-    return Work("tokens", tokens, flops, flops_full)
+    return Work(sequence.units, context, flops, flops_full)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,8 +99,14 @@ class Experiment:
 
     @property
     def shards(self) -> pathlib.Path:
-        """Folder of `<source>/<split>` shards."""
-        return pathlib.Path(self.settings.data.shards or self.workdir / "shards")
+        """Folder of `<source>/<split>` shards; of pixels where there are both."""
+        return list(self.settings.shard_folders(self.workdir).values())[-1]
+
+    @property
+    def paired(self) -> pathlib.Path | None:
+        """Folder of the same clips' codes, if the task reads pixels and codes."""
+        folders = self.settings.shard_folders(self.workdir)
+        return folders["codes"] if len(folders) > 1 else None
 
     @property
     def tokenizer_path(self) -> pathlib.Path:
@@ -116,30 +133,30 @@ class Experiment:
     def pipeline(self) -> Any:
         """This process's slice of the training data, checked against the config."""
         # Grain and ArrayRecord come with the extra `train`; loading a checkpoint does without.
-        from toto_jax.data.pipeline import Pipeline, check_geometry
+        from toto_jax.data.pipeline import Pipeline, check_geometry, check_pixels
 
+        settings = self.settings
         pipeline = Pipeline(
             self.shards,
-            self.settings.data.mixture,
-            self.settings.train.batch_size,
-            self.settings.seed,
+            settings.data.mixture,
+            settings.train.batch_size,
+            settings.seed,
             jax.process_index(),
             jax.process_count(),
-            self.settings.data.workers,
-            self.settings.data.window,
-            self.settings.data.wait_seconds,
-            self.settings.data.other_shapes,
+            settings.data.workers,
+            settings.data.window,
+            settings.data.wait_seconds,
+            settings.data.other_shapes,
+            self.paired,
         )
-        if self.settings.task == "next_token":
-            ordinary = {
-                name: manifest
-                for name, manifest in pipeline.manifests.items()
-                if name not in self.settings.data.other_shapes
-            }
-            check_geometry(ordinary, self.settings.geometry, self.settings.tokenizer.codebook_size)
-            if (self.tokenizer_path / SPEC_NAME).exists():
-                spec = read_spec(self.tokenizer_path).encoded_in(self.settings.tokenizer.encode_dtype)
-                self._check_tokenizer(spec, pipeline.manifests)
+        if settings.task != "next_token":
+            check_pixels(pipeline.manifests, settings.clips.frames, settings.clips.size)
+        codes = pipeline.manifests if settings.task == "next_token" else pipeline.paired
+        ordinary = {name: found for name, found in codes.items() if name not in settings.data.other_shapes}
+        check_geometry(ordinary, settings.geometry, settings.tokenizer.codebook_size)
+        if codes and (self.tokenizer_path / SPEC_NAME).exists():
+            spec = read_spec(self.tokenizer_path).encoded_in(settings.tokenizer.encode_dtype)
+            self._check_tokenizer(spec, codes)
         return pipeline
 
     @functools.cached_property
@@ -154,7 +171,12 @@ class Experiment:
             geometry=settings.geometry,
             codebook_size=settings.tokenizer.codebook_size,
             splits={
-                name: {split: Split(self.shards / name / split) for split in ("train", "validation")}
+                name: {
+                    split: Split(
+                        self.shards / name / split, Split(self.paired / name / split) if self.paired else None
+                    )
+                    for split in ("train", "validation")
+                }
                 for name in names
             },
             load_tokenizer=self.load_tokenizer,
@@ -263,7 +285,7 @@ def build(
     mesh = make_mesh(settings.mesh, devices)
     # Of the mesh and not of this process: a program for TPUs is compiled on machines without one.
     task = build_task(settings, mesh.devices.flat[0].platform)
-    if settings.task == "next_token":
+    if settings.task != "tokenizer":
         for key in ("heads", "kv_heads"):
             check_divides(mesh, f"config.model.{key}", settings.model[key], RULES["attention_heads"])
     frozen = task.frozen if isinstance(task, VQGANTask) else Frozen()

@@ -1,4 +1,4 @@
-"""Turns videos and images into token shards, or pixel shards if config.tokenizer.kind is "pixels".
+"""Turns videos and images into token shards, or pixel shards if config.tokenizer.kind is "pixels", or the task's both.
 
   python -m toto_jax.pretokenize --config=configs/quickstart.py --workdir=runs/quickstart
 
@@ -42,21 +42,20 @@ flags.mark_flags_as_required(["config", "workdir"])
 def write_shards() -> None:
     """Does what the flags say, and says what came of it."""
     settings, workdir = parse(_CONFIG.value), pathlib.Path(_WORKDIR.value)
-    if _VERIFY.value or _MERGE.value:
-        job = open_shard_job(settings, workdir, listed=True)
+    finished = _VERIFY.value or _MERGE.value
+    share = parse_share(_SHARD.value) if _SHARD.value else Share(0, 1) if finished else _process()
+    timeline = Timeline(keep=_TRACE.value is not None)
+    for what in settings.shard_folders(workdir):
+        # The first of several workers lists the inputs for all; one alone looks whether they have changed.
+        listed = share.count > 1 and is_begun(shard_folder(settings, workdir, what))
+        job = open_shard_job(settings, workdir, what, listed=finished or listed)
         if _VERIFY.value:
             print("{} of {} units are written, and hold what was written".format(*job.verify()))
-        if _MERGE.value:
+        if not finished:
+            tokenizer = load_shard_tokenizer(settings, workdir, what)
+            print(describe_work(job.work(tokenizer, settings.decoding, share, timeline), timeline))
+        if _MERGE.value or not finished:
             print(describe_shards(job, job.close()))
-        return
-    share = parse_share(_SHARD.value) if _SHARD.value else _process()
-    # The first of several workers lists the inputs for all; one alone looks whether they have changed.
-    listed = share.count > 1 and is_begun(shard_folder(settings, workdir))
-    job = open_shard_job(settings, workdir, listed)
-    timeline = Timeline(keep=_TRACE.value is not None)
-    clips = job.work(load_shard_tokenizer(settings, workdir), settings.decoding, share, timeline)
-    print(describe_work(clips, timeline))
-    print(describe_shards(job, job.close()))
     if _TRACE.value:
         timeline.write(pathlib.Path(_TRACE.value))
 

@@ -4,9 +4,10 @@
   toto.features(video, layer=2)       # (B, F, h, w, D)
   toto.continue_video(video, frames=4)
 
-Only parameters are read, onto one device, whatever mesh saved them; the extra `train` is not needed.
+A model of patches gives features alone. Only parameters are read, onto one device, whatever mesh saved them; the
+extra `train` is not needed.
 
-Shapes: B videos, F frames, H x W pixels, h x w codes, T tokens, V vocabulary, D model width.
+Shapes: B videos, F frames, H x W pixels, h x w codes or patches, T tokens, V vocabulary, D model width.
 """
 
 import dataclasses
@@ -26,12 +27,16 @@ from toto_jax.experiment import build, find_checkpoint
 from toto_jax.generation.rollout import continue_frames
 from toto_jax.generation.sampling import SamplerConfig
 from toto_jax.models.decoder import Decoder
+from toto_jax.tasks.patches import NO_CONTINUATION, PATCH_TASKS
+from toto_jax.tasks.sequence import SequenceTask
 from toto_jax.tokenizers.base import Tokenizer
 from toto_jax.tokenizers.loading import SPEC_NAME, load_tokenizer
+from toto_jax.tokenizers.pixels import PixelsTokenizer
 from toto_jax.tokenizers.weights_file import WEIGHTS_NAME
 from toto_jax.training.checkpoint import Checkpoints, abstract_like, read_metadata, restore_params
+from toto_jax.training.task import Batch
 from toto_jax.tree import Params, named_leaves
-from toto_jax.video import START_TOKENS, VIDEO_START, ClipGeometry, to_sequences
+from toto_jax.video import START_TOKENS, VIDEO_START, ClipGeometry, to_batch, to_sequences
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,42 +46,49 @@ class Toto:
     Attributes:
       config: the whole config of its run.
       step: of the checkpoint.
-      decoder: the transformer as pure functions of `params`.
+      task: what it has learned, as pure functions of `params`.
       params: its parameters.
-      geometry: frames and codes of a clip.
-      tokenizer: frames to codes and back.
+      tokenizer: frames to codes and back; frames to themselves for a model of patches.
     """
 
     config: ml_collections.ConfigDict
     step: int
-    decoder: Decoder
+    task: SequenceTask
     params: Params
-    geometry: ClipGeometry
     tokenizer: Tokenizer
 
+    @property
+    def decoder(self) -> Decoder:
+        """The transformer as pure functions of `params`, or of those of them that are its own."""
+        return self.task.decoder
+
+    @property
+    def geometry(self) -> ClipGeometry:
+        """Frames of a clip, and codes or patches of a frame."""
+        return self.task.geometry
+
     def features(self, video_BFHWC: np.ndarray, layer: int, kind: str = "video") -> jax.Array:
-        """Returns features_BFhwD: the hidden state behind each code.
+        """Returns features_BFhwD: the hidden state behind each code or patch.
 
         Args:
           video_BFHWC: uint8 RGB, up to a clip's frames, of the size that the model was trained on.
           layer: 0 for the embedding, i for the output of block i; the middle of the model is usually best (Figure 8).
           kind: "video", or "image" for frames that have nothing to do with each other.
         """
-        codes_BFhw = self._encode(video_BFHWC)
+        clips = self._encode(video_BFHWC)
         if not 0 <= layer <= self.decoder.config.layers:
             raise ConfigError(
                 f"layer={layer}: this model has 0 (the embedding) to {self.decoder.config.layers}"
             )
         if kind not in START_TOKENS:
             raise ConfigError(f"kind={kind!r}: give 'video' or 'image'")
-        ids_BT = to_sequences(
-            codes_BFhw.reshape(len(codes_BFhw), -1), np.full(len(codes_BFhw), START_TOKENS[kind], np.int32)
-        )
-        hidden_LBTD = _hidden(self.decoder, self.params, jnp.asarray(ids_BT[:, :-1]), layer)
-        return hidden_LBTD[0, :, 1:].reshape(*codes_BFhw.shape, -1)
+        batch = to_batch(clips, np.full(len(clips), START_TOKENS[kind], np.int32))
+        hidden_BND = _features(self.task, self.params, batch, layer)
+        return hidden_BND.reshape(*clips.shape[:2], self.geometry.height, self.geometry.width, -1)
 
     def logits(self, ids_BT: np.ndarray) -> jax.Array:
         """Returns logits_BTV; position t predicts token t + 1. `video.to_sequences` makes ids of codes."""
+        self._check_tokens_on_both_sides()
         return _logits(self.decoder, self.params, jnp.asarray(ids_BT))
 
     def continue_video(
@@ -97,7 +109,11 @@ class Toto:
           top_k: draw from the k likeliest codes; 0 for all.
           top_p: draw from the likeliest codes that make up this probability; 1.0 for all.
           seed: of the draws.
+
+        Raises:
+          ConfigError: if the model is one of patches.
         """
+        self._check_tokens_on_both_sides()
         codes_BFhw = self._encode(video_BFHWC[:, -self.geometry.frames :])
         sampler = SamplerConfig(temperature, top_k, top_p)
         new_BFhw = continue_frames(
@@ -114,10 +130,15 @@ class Toto:
 
     def tokens(self, video_BFHWC: np.ndarray) -> np.ndarray:
         """Returns ids_BT of whole sequences of uint8 RGB videos, start and end tokens included."""
+        self._check_tokens_on_both_sides()
         codes_BFhw = self._encode(video_BFHWC)
         return to_sequences(
             codes_BFhw.reshape(len(codes_BFhw), -1), np.full(len(codes_BFhw), VIDEO_START, np.int32)
         )
+
+    def _check_tokens_on_both_sides(self) -> None:
+        if self.config.task in PATCH_TASKS:
+            raise ConfigError(f"config.task={self.config.task!r}: {NO_CONTINUATION}; `features` works")
 
     def _encode(self, video_BFHWC: np.ndarray) -> np.ndarray:
         size = self.config.clips.size
@@ -132,8 +153,8 @@ class Toto:
 
 
 @functools.partial(jax.jit, static_argnums=(0, 3))
-def _hidden(decoder: Decoder, params: Params, ids_BT: jax.Array, layer: int) -> jax.Array:
-    return decoder.apply(params, ids_BT, hidden=(layer,), logits=False).hidden_LBTD
+def _features(task: SequenceTask, params: Params, batch: Batch, layer: int) -> jax.Array:
+    return task.features(params, batch, (layer,))[0]
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -162,7 +183,7 @@ def from_pretrained(
     workdir = checkpoint.parent.parent
 
     config = from_json(json.dumps(read_metadata(checkpoint)["config"]))
-    if config.task != "next_token":
+    if config.task == "tokenizer":
         raise CheckpointError(
             f"{checkpoint} is of the task {config.task!r}, not a Toto; load_tokenizer reads tokenizers"
         )
@@ -178,11 +199,14 @@ def from_pretrained(
     return Toto(
         config=config,
         step=int(checkpoint.name),
-        decoder=experiment.task.decoder,
+        task=experiment.task,
         params=params,
-        geometry=experiment.settings.geometry,
-        tokenizer=load_tokenizer(
-            tokenizer or experiment.tokenizer_path, experiment.settings.tokenizer.encode_dtype
+        tokenizer=(
+            PixelsTokenizer()
+            if config.task in PATCH_TASKS
+            else load_tokenizer(
+                tokenizer or experiment.tokenizer_path, experiment.settings.tokenizer.encode_dtype
+            )
         ),
     )
 

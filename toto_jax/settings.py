@@ -1,6 +1,7 @@
 """A whole config as frozen dataclasses: what the package holds instead of a ConfigDict."""
 
 import dataclasses
+import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from toto_jax.errors import ConfigError, nearest
 from toto_jax.sharding.mesh import MeshConfig
 from toto_jax.tasks.dvae import DVAETaskConfig
 from toto_jax.tasks.next_token import NextTokenConfig
+from toto_jax.tasks.patches import PATCH_TASKS, PatchesConfig
 from toto_jax.tasks.vqgan import VQGANTaskConfig
 from toto_jax.tokenizers.base import Network
 from toto_jax.tokenizers.kinds import build_network
@@ -23,7 +25,7 @@ from toto_jax.training.optimizer import OptimizerConfig
 from toto_jax.training.profiling import ProfileConfig
 from toto_jax.video import ClipGeometry
 
-TASKS = ("next_token", "tokenizer")
+TASKS = ("next_token", *PATCH_TASKS, "tokenizer")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +82,7 @@ class Settings:
     tokenizer: TokenizerConfig
     model: Mapping[str, Any]
     next_token: NextTokenConfig
+    patches: PatchesConfig
     dvae: DVAETaskConfig
     vqgan: VQGANTaskConfig
     optimizer: OptimizerConfig
@@ -92,17 +95,40 @@ class Settings:
 
     @property
     def geometry(self) -> ClipGeometry:
-        """Frames and codes of a clip."""
-        side = 2**self.tokenizer.halvings
-        if self.clips.size % side:
-            raise ConfigError(
-                f"config.clips.size={self.clips.size} is not a whole number of codes of {side} pixels "
-                f"(config.tokenizer.halvings={self.tokenizer.halvings}); "
-                f"{max(self.clips.size // side, 1) * side} would be"
+        """Frames of a clip, and codes or patches of a frame.
+
+        Raises:
+          ConfigError: if a frame isn't a whole number of them, or patches are to predict codes of another grid.
+        """
+        size, patches = self.clips.size, self.task == "patch_to_patch"
+        side = self.patches.side if patches else 2**self.tokenizer.halvings
+        if size % side:
+            what = (
+                f"patches of config.patches.side={side} pixels"
+                if patches
+                else f"codes of {side} pixels (config.tokenizer.halvings={self.tokenizer.halvings})"
             )
-        grid = self.clips.size // side
-        codes = 1 if self.tokenizer.kind == "pixels" else len(self.tokenizer.network.vocabularies)
+            raise ConfigError(
+                f"config.clips.size={size} is not a whole number of {what}; {max(size // side, 1) * side} would be"
+            )
+        grid, codes = size // side, 1
+        if self.task == "patch_to_code" or not (patches or self.tokenizer.kind == "pixels"):
+            codes = len(self.tokenizer.network.vocabularies)
+        if self.task == "patch_to_code" and (self.patches.side, codes) != (side, 1):
+            own = size // self.patches.side
+            raise ConfigError(
+                f"config.patches.side={self.patches.side} makes {own} x {own} patches of a frame, its codes are "
+                f"{grid} x {grid * codes}: each patch is to predict one code. Set config.patches.side={side}, and a "
+                "tokenizer with one code at a position"
+            )
         return ClipGeometry(frames=self.clips.frames, height=grid, width=grid * codes)
+
+    def shard_folders(self, workdir: pathlib.Path) -> dict[str, pathlib.Path]:
+        """Returns the folders of `<source>/<split>` shards that the task reads: of "codes", "pixels", or both."""
+        shards = pathlib.Path(self.data.shards or workdir / "shards")
+        if self.task == "patch_to_code":
+            return {"codes": pathlib.Path(self.data.paired or workdir / "paired"), "pixels": shards}
+        return {"codes" if self.task == "next_token" else "pixels": shards}
 
 
 _SECTIONS = {
@@ -111,6 +137,7 @@ _SECTIONS = {
     "decoding": DecodingConfig,
     "tokenizer": TokenizerConfig,
     "next_token": NextTokenConfig,
+    "patches": PatchesConfig,
     "dvae": DVAETaskConfig,
     "vqgan": VQGANTaskConfig,
     "optimizer": OptimizerConfig,
@@ -141,4 +168,6 @@ def parse(config: ml_collections.ConfigDict) -> Settings:
     settings = Settings(**values)
     if settings.task not in TASKS:
         raise ConfigError(f"config.task={settings.task!r} is unknown; {nearest(settings.task, TASKS)}")
+    if settings.task in PATCH_TASKS:
+        _ = settings.geometry  # stops here, before any work, if patches and codes don't fit together
     return settings

@@ -20,38 +20,39 @@ from toto_jax.tokenizers.loading import load_tokenizer, read_spec
 from toto_jax.tokenizers.pixels import PixelsTokenizer
 
 
-def shard_folder(settings: Settings, workdir: pathlib.Path) -> pathlib.Path:
-    """Returns where the shards of the mixture's first source go."""
-    return pathlib.Path(settings.data.shards or workdir / "shards") / settings.data.sources[0]
+def shard_folder(settings: Settings, workdir: pathlib.Path, what: str) -> pathlib.Path:
+    """Returns where the shards of the mixture's first source go: those of "codes" or "pixels"."""
+    return settings.shard_folders(workdir)[what] / settings.data.sources[0]
 
 
-def open_shard_job(settings: Settings, workdir: pathlib.Path, listed: bool) -> Job:
+def open_shard_job(settings: Settings, workdir: pathlib.Path, what: str, listed: bool) -> Job:
     """Returns the job that writes the shards of the mixture's first source.
 
     Args:
       settings: of the run.
       workdir: of the run.
+      what: "codes" or "pixels", see `Settings.shard_folders`.
       listed: whether to take the inputs as another worker has listed them.
     """
-    out = shard_folder(settings, workdir)
-    if _takes_pixels(settings):
+    out = shard_folder(settings, workdir, what)
+    if _takes_pixels(settings, what):
         spec = PixelsTokenizer.spec
     else:
         spec = read_spec(tokenizer_path(settings, workdir)).encoded_in(settings.tokenizer.encode_dtype)
     return open_job(settings.data, settings.clips, spec, out, settings.seed, listed)
 
 
-def load_shard_tokenizer(settings: Settings, workdir: pathlib.Path) -> Tokenizer:
+def load_shard_tokenizer(settings: Settings, workdir: pathlib.Path, what: str) -> Tokenizer:
     """Returns what encodes the job's clips, on all devices of this process."""
-    if _takes_pixels(settings):
+    if _takes_pixels(settings, what):
         return PixelsTokenizer()
     devices = make_mesh(MeshConfig(slices=1, data=-1, fsdp=1, sequence=1, tensor=1), jax.local_devices())
     return load_tokenizer(tokenizer_path(settings, workdir), settings.tokenizer.encode_dtype).on(devices)
 
 
-def _takes_pixels(settings: Settings) -> bool:
-    """Returns whether what is trained sees frames: then config.tokenizer is what will be, not what encodes."""
-    return settings.tokenizer.kind == "pixels" or settings.task != "next_token"
+def _takes_pixels(settings: Settings, what: str) -> bool:
+    """Returns whether frames are written as they are: where they are to be trained on, or asked for by the config."""
+    return what == "pixels" or settings.tokenizer.kind == "pixels"
 
 
 def tokenizer_path(settings: Settings, workdir: pathlib.Path) -> pathlib.Path:
@@ -59,22 +60,24 @@ def tokenizer_path(settings: Settings, workdir: pathlib.Path) -> pathlib.Path:
     return pathlib.Path(settings.tokenizer.path or workdir / "tokenizer")
 
 
-def write_unit(number: int, config: str, workdir: str) -> int:
+def write_unit(number: int, what: str, config: str, workdir: str) -> int:
     """Writes one unit of a job whose inputs are listed, wherever it is called, and returns its number of clips.
 
     Args:
       number: of the unit.
+      what: "codes" or "pixels".
       config: of the run, as `config.to_json` writes it.
       workdir: of the run.
     """
-    job, tokenizer, settings = _opened(config, workdir)
+    job, tokenizer, settings = _opened(what, config, workdir)
     return job.work(tokenizer, settings.decoding, Share(0, 1), Timeline(keep=False), [job.units[number]])
 
 
 @functools.cache
-def _opened(config: str, workdir: str) -> tuple[Job, Tokenizer, Settings]:
+def _opened(what: str, config: str, workdir: str) -> tuple[Job, Tokenizer, Settings]:
     settings, folder = parse(from_json(config)), pathlib.Path(workdir)
-    return open_shard_job(settings, folder, listed=True), load_shard_tokenizer(settings, folder), settings
+    job = open_shard_job(settings, folder, what, listed=True)
+    return job, load_shard_tokenizer(settings, folder, what), settings
 
 
 def parse_share(text: str) -> Share:

@@ -37,6 +37,8 @@ Log = Callable[[str], None]
 # What a person reads when training starts.
 _PURPOSES = {
     "next_token": "a transformer learns to predict each code of a clip from all that came before",
+    "patch_to_patch": "a transformer learns to predict each patch of a clip from the pixels of all that came before",
+    "patch_to_code": "a transformer learns to predict each code of a clip from the pixels of all that came before",
     "tokenizer": "pictures are squeezed through codes and painted again, until little is lost",
 }
 
@@ -53,6 +55,7 @@ FREE_KEYS = (
     "model.scan_unroll",
     "name",
     "next_token.loss_chunks",
+    "patches.loss_chunks",
     "profile.",
     "report",
     "tokenizer.path",
@@ -117,7 +120,13 @@ def prepare(settings: Settings, workdir: pathlib.Path, log: Log) -> None:
     Raises:
       DataError: when shards are missing and the config names no media to make them of.
     """
-    shards = pathlib.Path(settings.data.shards or workdir / "shards")
+    for what, shards in settings.shard_folders(workdir).items():
+        _prepare_shards(settings, what, shards, workdir, log)
+
+
+def _prepare_shards(
+    settings: Settings, what: str, shards: pathlib.Path, workdir: pathlib.Path, log: Log
+) -> None:
     sources = settings.data.sources
     missing = on_first_process(
         lambda: [
@@ -132,26 +141,29 @@ def prepare(settings: Settings, workdir: pathlib.Path, log: Log) -> None:
         return
     if not settings.data.media or missing != sources[:1]:
         raise DataError(
-            f"There are no shards of {', '.join(missing)} in {shards}. "
+            f"There are no shards of {', '.join(missing)} in {shards} ({what}). "
             "Write them with python -m toto_jax.pretokenize, or name a folder of videos or images "
             "with --config.data.media=... and have them written here"
         )
-    what, why = "pixel", "clips are cut once, so that training only reads them"
-    if settings.task == "next_token":
+    kind, why = "pixel", "clips are cut once"
+    if what == "codes":
         path = tokenizer_path(settings, workdir)
         if not on_first_process((path / SPEC_NAME).exists):
             train_tokenizer(settings, path, workdir / "tokenizer_run", log)
         check_tokenizer(settings, read_spec(path))
-        what, why = "token", "clips become codes once, so that training only reads them"
-    log(f"\n== Writing {what} shards of {settings.data.media}: {why}\n   {shards / missing[0]}")
-    write_shards(settings, workdir)
+        kind, why = "token", "clips become codes once"
+    log(
+        f"\n== Writing {kind} shards of {settings.data.media}: {why}, so that training only reads them\n"
+        f"   {shards / missing[0]}"
+    )
+    write_shards(settings, workdir, what)
 
 
-def write_shards(settings: Settings, workdir: pathlib.Path) -> None:
+def write_shards(settings: Settings, workdir: pathlib.Path, what: str) -> None:
     """Writes the shards of the mixture's first source, each process of the job its share."""
-    on_first_process(lambda: open_shard_job(settings, workdir, listed=False) and None)
-    job = open_shard_job(settings, workdir, listed=True)
-    tokenizer = load_shard_tokenizer(settings, workdir)
+    on_first_process(lambda: open_shard_job(settings, workdir, what, listed=False) and None)
+    job = open_shard_job(settings, workdir, what, listed=True)
+    tokenizer = load_shard_tokenizer(settings, workdir, what)
     share = Share(jax.process_index(), jax.process_count())
     job.work(tokenizer, settings.decoding, share, Timeline(keep=False))
     on_first_process(lambda: job.close() and None)

@@ -71,6 +71,18 @@ def to_sequences(codes_BN: np.ndarray, start_B: np.ndarray) -> np.ndarray:
     return ids_BT
 
 
+def to_batch(clips: np.ndarray, start_B: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns clips as tasks take them: codes as sequences `ids`, pixels as `pixels` with their `start` tokens.
+
+    Args:
+      clips: codes (B, F, h, w), or pixels (B, F, H, W, 3), uint8.
+      start_B: each clip's start token, int32.
+    """
+    if clips.dtype == np.uint8:
+        return {"pixels": clips, "start": start_B}
+    return {"ids": to_sequences(clips.reshape(len(clips), -1), start_B)}
+
+
 def to_codes(ids_BT: np.ndarray) -> np.ndarray:
     """Returns codes_BN of whole sequences: the inverse of `to_sequences`."""
     return ids_BT[:, 1:-1] - FIRST_CODE

@@ -95,6 +95,7 @@ def data_config() -> Callable[..., DataConfig]:
             "annotations": (),
             "labels": "none",
             "shards": "",
+            "paired": "",
             "mixture": {"media": 1},
             "window": 0,
             "wait_seconds": 1.0,

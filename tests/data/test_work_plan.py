@@ -18,7 +18,7 @@ from toto_jax.data.work_plan import (
 from toto_jax.errors import DataError
 from toto_jax.tokenizers.pixels import PixelsTokenizer
 
-DATA = DataConfig("media", "files", (), "none", "", {"media": 1}, 0, 1.0, (), 0, 1)
+DATA = DataConfig("media", "files", (), "none", "", "", {"media": 1}, 0, 1.0, (), 0, 1)
 
 
 def items(kind: str, *names: str) -> list[MediaItem]:

@@ -31,18 +31,20 @@ def test_images_of_rows_are_read_one_by_one_with_their_own_labels(tmp_path: path
     write_images(tmp_path / "photos", [[0, 1, 2, 3], [4, 5, 0, 1]], {0: 0, 1: 1, 3: 1, 4: 0, 5: 1})
     split = Split(tmp_path / "photos")
     assert [record.label for record in split.index] == [None, None], "a row has no class"
-    clips_MFhw, labels_M = split.read_labelled(10, "image")
-    assert clips_MFhw.shape == (5, 1, 2, 2)
-    np.testing.assert_array_equal(clips_MFhw.reshape(5, -1), np.repeat([[0], [1], [3], [4], [5]], 4, axis=1))
+    numbers_M, frames_M, labels_M = split.labelled(10, "image")
     np.testing.assert_array_equal(labels_M, [0, 1, 1, 0, 1])
-    few, labels = split.read_labelled(3, "image")
-    assert (few[:, 0, 0, 0].tolist(), labels.tolist()) == ([0, 3, 5], [0, 1, 1])
+    ids_MT = split.batch(numbers_M, frames_M)["ids"]
+    # Image start, the image's four codes shifted past the special tokens, and the end.
+    np.testing.assert_array_equal(ids_MT, [[3, *[4 + image] * 4, 2] for image in (0, 1, 3, 4, 5)])
+    numbers_M, frames_M, labels_M = split.labelled(3, "image")
+    assert (numbers_M.tolist(), frames_M.tolist(), labels_M.tolist()) == ([0, 0, 1], [0, 3, 1], [0, 1, 1])
     with pytest.raises(DataError, match="holds no video with a label"):
-        split.read_labelled(10, "video")
+        split.labelled(10, "video")
 
 
 def test_labelled_videos_are_read_whole(tmp_path: pathlib.Path) -> None:
     split = make_context(tmp_path).splits["toy"]["validation"]
-    clips_MFhw, labels_M = split.read_labelled(5, "video")
-    np.testing.assert_array_equal(clips_MFhw, split.read(5)[0])
+    numbers_M, frames_M, labels_M = split.labelled(5, "video")
+    assert frames_M is None
+    np.testing.assert_array_equal(numbers_M, split.read(5)[1])
     assert labels_M.tolist() == [0, 0, 0, 0, 0], "records 0, 8, 16, 24, 32 of alternating classes"

@@ -39,7 +39,9 @@ def test_mistakes_name_the_entry_and_the_nearest_key(entry: dict[str, object], m
 
 
 def test_an_evaluator_of_another_task_is_refused() -> None:
-    with pytest.raises(ConfigError, match="measures next_token, but config.task is 'tokenizer'"):
+    with pytest.raises(
+        ConfigError, match="measures next_token, patch_to_code, but config.task is 'tokenizer'"
+    ):
         check_evaluator("loss", ENTRY, "tokenizer")
 
 

@@ -263,3 +263,25 @@ def test_a_tokenizers_own_report_misses_no_tokenizer(tmp_path):
     assert "Tokenizer" not in shown.by_tag["h2"]
     assert "Reconstruction" in shown.by_tag["h2"]
     assert "Prediction" not in shown.by_tag["h2"]
+
+
+def test_a_run_on_patches_speaks_of_patches(tmp_path):
+    """Its error stands beside its own baselines and in the curves; where no codes are learned, none are missed."""
+    evals = {"held_out": {"type": "patch_loss", "every": 100}}
+    config = {**CONFIG, "task": "patch_to_patch", "patches": {"side": 16}, "evals": evals}
+    write_run(tmp_path, config)
+    numbers = {"loss": 0.2, "zero_loss": 0.9, "copy_last_frame_loss": 0.4, "percent_below_copy": 50.0}
+    for step in (100, 200):
+        write_results(tmp_path, "held_out", step, numbers.items())
+    shown = report(tmp_path)
+    # 8 frames of 4 x 4 patches; 200 steps of 32 such clips.
+    assert "128 patches of 16 × 16 pixels." in shown.text
+    assert {"0.2", "50.0 %", "819k"} <= set(shown.by_tag["strong"])
+    assert "0.4 · copy the last frame" in shown.text
+    assert "0.9 · patches of no contrast" in shown.text
+    assert "held-out ones. Where the two part" in shown.text
+    assert not {"Continuations", "Tokenizer"} & set(shown.by_tag["h2"])
+    write_run(tmp_path, {**config, "task": "patch_to_code"})
+    shown = report(tmp_path)
+    assert "128 patches of 16 × 16 pixels, each with a code out of 512." in shown.text
+    assert "Tokenizer" in shown.by_tag["h2"]

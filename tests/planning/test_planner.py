@@ -4,7 +4,7 @@ from typing import Any
 import jax
 import pytest
 
-from tests.planning.tiny import BATCH, LAYERS, tiny_config
+from tests.planning.tiny import BATCH, BLOCK, LAYERS, WIDTH, tiny_config
 from toto_jax.errors import ConfigError
 from toto_jax.planning.plan import Plan
 from toto_jax.planning.planner import Planner, changed, on_slices
@@ -35,8 +35,24 @@ def test_what_does_not_fit_says_so() -> None:
 
 
 def test_a_tokenizer_is_not_planned() -> None:
-    with pytest.raises(ConfigError, match="plans config.task='next_token', got 'tokenizer'"):
+    with pytest.raises(ConfigError, match="plans transformers: config.task='next_token'.*got 'tokenizer'"):
         planner(task="tokenizer")
+
+
+def test_patches_are_planned() -> None:
+    """Work by hand: the blocks, a head of 48 values, their embedding without a gradient of pixels, causal attention."""
+    found = plan(
+        task="patch_to_patch",
+        patches__side=4,
+        tokenizer__kind="pixels",
+        evals__validation_loss__type="patch_loss",
+    )
+    context = 2 * 8 * 8
+    assert (found.context, found.tokens) == (context, BATCH * context)
+    assert found.params == LAYERS * (BLOCK + 2 * WIDTH) + WIDTH + (48 + 48 + 1 + 2) * WIDTH
+    products = 6 * (LAYERS * BLOCK + 48 * WIDTH) + 4 * 48 * WIDTH
+    assert found.flops_per_token == products + 6 * LAYERS * WIDTH * context
+    assert found.fits
 
 
 def test_changed_leaves_the_config_alone() -> None:

@@ -32,6 +32,7 @@ class DataConfig:
     window: shards of a source among which clips are shuffled; 0 for all of them.
     wait_seconds: how long to wait for a shard that is being staged.
     other_shapes: sources whose clips have another shape than the config's, with as many codes.
+    paired: the same for codes of the very same clips, where a task wants both; "" means `<workdir>/paired`.
     workers: processes that read shards; 0 reads in threads.
     prefetch: batches kept ready on the devices.
     """
@@ -45,6 +46,7 @@ class DataConfig:
     window: int
     wait_seconds: float
     other_shapes: tuple[str, ...]
+    paired: str
     workers: int
     prefetch: int
 

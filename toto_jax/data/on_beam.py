@@ -27,15 +27,17 @@ def write_shards(words: list[str]) -> None:
     """Writes the shards that the config describes, on the engine that the words name."""
     beam = require("apache_beam", "beam")
     options = require("apache_beam.options.pipeline_options", "beam").PipelineOptions(words)
-    job = open_shard_job(parse(_CONFIG.value), pathlib.Path(_WORKDIR.value), listed=False)
-    with beam.Pipeline(options=options) as pipeline:
-        (
-            pipeline
-            | "units" >> beam.Create(range(len(job.units)))
-            | "apart" >> beam.Reshuffle()  # else an engine may give all units to one worker
-            | "write" >> beam.Map(write_unit, to_json(_CONFIG.value), _WORKDIR.value)
-        )
-    print(describe_shards(job, job.close()))
+    settings, workdir = parse(_CONFIG.value), pathlib.Path(_WORKDIR.value)
+    for what in settings.shard_folders(workdir):
+        job = open_shard_job(settings, workdir, what, listed=False)
+        with beam.Pipeline(options=options) as pipeline:
+            (
+                pipeline
+                | "units" >> beam.Create(range(len(job.units)))
+                | "apart" >> beam.Reshuffle()  # else an engine may give all units to one worker
+                | "write" >> beam.Map(write_unit, what, to_json(_CONFIG.value), _WORKDIR.value)
+            )
+        print(describe_shards(job, job.close()))
 
 
 if __name__ == "__main__":

@@ -17,10 +17,11 @@ import numpy as np
 from toto_jax.data.manifest import Manifest, read_manifest
 from toto_jax.data.mixture import Mixture, Weight
 from toto_jax.data.order import Order, source_order
+from toto_jax.data.pairing import check_paired
 from toto_jax.data.shard_reader import ShardReader
 from toto_jax.data.staged import read_staged
 from toto_jax.errors import ConfigError, DataError
-from toto_jax.video import ClipGeometry, to_sequences
+from toto_jax.video import ClipGeometry, to_batch
 
 # Batches of the endless stream: more than any run reads, few enough for index arithmetic in 64 bits.
 _ENDLESS = 2**48
@@ -52,9 +53,17 @@ class _ReadRows:
                 clips = clips.reshape(len(clips), -1)  # sources may differ in frames and grid, not in codes
             clips_B = np.empty((size, *clips.shape[1:]), clips.dtype) if clips_B is None else clips_B
             clips_B[rows], starts_B[rows] = clips, reader.starts(numbers)
-        if clips_B.dtype == np.uint8:
-            return {"pixels": clips_B}
-        return {"ids": to_sequences(clips_B, starts_B)}
+        return to_batch(clips_B, starts_B)
+
+
+class _ReadPairs:
+    """The same batch of what two folders hold of the same clips."""
+
+    def __init__(self, *read: _ReadRows):
+        self._read = read
+
+    def __call__(self, batch: int) -> dict[str, np.ndarray]:
+        return {name: rows for read in self._read for name, rows in read(batch).items()}
 
 
 class Pipeline:
@@ -70,9 +79,10 @@ class Pipeline:
       window: shards of a source among which clips are shuffled; 0 for all.
       wait_seconds: how long to wait for a shard that is being staged.
       other_shapes: sources of codes whose clips may have another shape than the others', with as many codes.
+      paired: a second folder of the same clips, whose rows come along; None for none.
 
     Raises:
-      DataError: on missing shards, or shards of another tokenizer or shape than the others.
+      DataError: on missing shards, shards of another tokenizer or shape than the others, or pairs that aren't.
       ConfigError: if the batch doesn't divide by the processes, or staged shards are read without a window.
     """
 
@@ -88,6 +98,7 @@ class Pipeline:
         window: int = 0,
         wait_seconds: float = 0.0,
         other_shapes: Sequence[str] = (),
+        paired: pathlib.Path | None = None,
     ):
         if batch_size % process_count:
             below = batch_size - batch_size % process_count
@@ -96,7 +107,10 @@ class Pipeline:
                 f"{below or process_count} or {below + process_count} would"
             )
         self._mixture = Mixture(mixture, batch_size)
-        self.manifests = {name: read_manifest(shards / name / "train") for name in self._mixture.names}
+        self.manifests, self.paired = (
+            {name: read_manifest(root / name / "train") for name in self._mixture.names} if root else {}
+            for root in (shards, paired)
+        )
         check_compatible(self.manifests, other_shapes)
         self._process = (process_index, process_count)
         self._workers = workers
@@ -105,6 +119,16 @@ class Pipeline:
             readers.append(_reader(shards / name / "train", manifest, window, wait_seconds))
             orders.append(source_order(manifest, window, seed, name))
         read = _ReadRows(self._mixture, orders, readers, batch_size // process_count)
+        if paired:
+            check_compatible(self.paired)
+            for name, manifest in self.manifests.items():
+                check_paired(shards / name / "train", manifest, paired / name / "train", self.paired[name])
+            others = [
+                _reader(paired / name / "train", manifest, window, wait_seconds)
+                for name, manifest in self.paired.items()
+            ]
+            # The order is that of the first folder's shards, which the second one has too.
+            read = _ReadPairs(read, _ReadRows(self._mixture, orders, others, batch_size // process_count))
         self._batches = grain.MapDataset.range(_ENDLESS).map(read)
 
     def batch_at(self, step: int) -> dict[str, np.ndarray]:
@@ -210,10 +234,31 @@ def check_geometry(manifests: Mapping[str, Manifest], geometry: ClipGeometry, co
             )
 
 
+def check_pixels(manifests: Mapping[str, Manifest], frames: int, size: int) -> None:
+    """Checks that shards hold pixels of clips as the config's task takes them.
+
+    Raises:
+      ConfigError: with the settings that would fit the shards, or what would make pixel shards.
+    """
+    wanted = (frames, size, size, 3)
+    for name, manifest in manifests.items():
+        shape = tuple(manifest.shape)
+        if manifest.dtype != "uint8":
+            raise ConfigError(
+                f"Shards of {name!r} hold codes of the tokenizer {manifest.tokenizer.kind}, but config.task wants "
+                "pixels: write shards with --config.tokenizer.kind=pixels, or point config.data.shards to such"
+            )
+        if shape != wanted:
+            raise ConfigError(
+                f"Shards of {name!r} hold clips of {shape}, the config is made for {wanted}. "
+                f"Set config.clips.frames={shape[0]} and config.clips.size={shape[1]}"
+            )
+
+
 def to_devices(
     batches: Iterator[dict[str, np.ndarray]], shardings: Mapping[str, Any], ahead: int
 ) -> Iterator[dict[str, jax.Array]]:
-    """Lays each process's rows out as global arrays, keeping `ahead` batches ready.
+    """Lays each process's rows out as global arrays, keeping `ahead` batches ready; rows without a sharding stay.
 
     Transfers are asynchronous: the next batch travels while the devices work on this one.
     """
@@ -221,8 +266,8 @@ def to_devices(
     for batch in batches:
         ready.append(
             {
-                name: jax.make_array_from_process_local_data(shardings[name], rows)
-                for name, rows in batch.items()
+                name: jax.make_array_from_process_local_data(sharding, batch[name])
+                for name, sharding in shardings.items()
             }
         )
         if len(ready) > ahead:

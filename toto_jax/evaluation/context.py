@@ -11,20 +11,27 @@ from jax.sharding import Mesh
 
 from toto_jax.data.clip_record import ClipRecord
 from toto_jax.data.manifest import Manifest, clip_index, read_manifest
-from toto_jax.data.shard_reader import read_clips
+from toto_jax.data.pairing import check_paired
+from toto_jax.data.shard_reader import ShardReader
 from toto_jax.data.staged import read_staged
 from toto_jax.errors import DataError
 from toto_jax.tokenizers.base import Tokenizer
 from toto_jax.training.task import Task
 from toto_jax.tree import Params
-from toto_jax.video import ClipGeometry
+from toto_jax.video import ClipGeometry, to_batch
 
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """One source's train or validation clips, read by record number."""
+    """One source's train or validation clips, read by record number.
+
+    Attributes:
+      folder: of their shards.
+      paired: the same clips' codes, where the shards hold pixels and the task wants both.
+    """
 
     folder: pathlib.Path
+    paired: "Split | None" = None
 
     @functools.cached_property
     def manifest(self) -> Manifest:
@@ -39,8 +46,24 @@ class Split:
     def index(self) -> list[ClipRecord]:
         return clip_index(self.folder, self.manifest)
 
-    def read(self, limit: int, kind: str | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Returns (clips, record numbers) of at most `limit` records, spread evenly over the split.
+    @functools.cached_property
+    def codes(self) -> "Split":
+        """The split that holds the clips' codes: the paired one, or else this one.
+
+        Raises:
+          DataError: if the paired one is of other clips.
+        """
+        if self.paired is None:
+            return self
+        check_paired(self.folder, self.manifest, self.paired.folder, self.paired.manifest)
+        return self.paired
+
+    @functools.cached_property
+    def _reader(self) -> ShardReader:
+        return ShardReader(self.folder, self.manifest)
+
+    def numbers(self, limit: int, kind: str | None = None) -> np.ndarray:
+        """Returns at most `limit` record numbers, spread evenly over the split.
 
         Args:
           limit: how many at most.
@@ -53,13 +76,31 @@ class Split:
             numbers = numbers[np.linspace(0, len(numbers) - 1, limit).astype(np.int64)]
         if not len(numbers):
             raise DataError(f"{self.folder} holds no {kind or ''} clips")
-        return read_clips(self.folder, self.manifest, numbers.tolist()), numbers
+        return numbers
 
-    def read_labelled(self, limit: int, kind: str) -> tuple[np.ndarray, np.ndarray]:
-        """Returns (clips_MFhw, labels_M) of at most `limit` labelled videos or images, spread evenly over the split.
+    def read(self, limit: int, kind: str | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Returns (clips, record numbers) of at most `limit` records; see `numbers`."""
+        numbers = self.numbers(limit, kind)
+        return self._reader.read(numbers), numbers
 
-        A row of images has no class, but each image in it has: each becomes a clip of one frame. Images that fill a
-        shard's last row up are there already, and count once.
+    def batch(self, numbers_B: np.ndarray, frames_B: np.ndarray | None = None) -> dict[str, np.ndarray]:
+        """Returns records as the task takes them (`video.to_batch`), with what is paired to them.
+
+        Args:
+          numbers_B: which ones.
+          frames_B: the one frame of each that is wanted; None for all.
+        """
+        clips = self._reader.read(numbers_B)
+        if frames_B is not None:
+            clips = clips[np.arange(len(clips)), frames_B][:, None]
+        rows = to_batch(clips, self._reader.starts(numbers_B))
+        return rows if self.paired is None else {**self.codes.batch(numbers_B, frames_B), **rows}
+
+    def labelled(self, limit: int, kind: str) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+        """Returns (numbers_M, frames_M, labels_M) of at most `limit` labelled videos or images, spread evenly.
+
+        A row of images has no class, but each image in it has, and is named by its frame; of videos frames_M is None.
+        Images that fill a shard's last row up are there already, and count once.
 
         Args:
           limit: how many at most.
@@ -68,23 +109,19 @@ class Split:
         Raises:
           DataError: if none has a label.
         """
-        places: dict[Any, tuple[int, slice, int | None]] = {}
+        places: dict[Any, tuple[int, int, int | None]] = {}
         for number, record in enumerate(self.index):
             if record.kind == kind == "video":
-                places[number] = (number, slice(None), record.label)
+                places[number] = (number, 0, record.label)
             elif record.kind == kind:
                 for frame, (source, label) in enumerate(zip(record.sources, record.labels, strict=True)):
-                    places.setdefault(source, (number, slice(frame, frame + 1), label))
+                    places.setdefault(source, (number, frame, label))
         found = [place for place in places.values() if place[2] is not None]
         if not found:
             raise DataError(f"{self.folder} holds no {kind} with a label: the classes can't be told apart")
-        chosen = [
-            found[row] for row in np.linspace(0, len(found) - 1, min(limit, len(found))).astype(np.int64)
-        ]
-        numbers, rows = np.unique([number for number, *_ in chosen], return_inverse=True)
-        clips = read_clips(self.folder, self.manifest, numbers.tolist())
-        clips_MFhw = np.stack([clips[row][frames] for row, (_, frames, _) in zip(rows, chosen, strict=True)])
-        return clips_MFhw, np.array([label for *_, label in chosen], np.int32)
+        rows = np.linspace(0, len(found) - 1, min(limit, len(found))).astype(np.int64)
+        numbers_M, frames_M, labels_M = np.array(found, np.int64)[rows].T
+        return numbers_M, frames_M if kind == "image" else None, labels_M.astype(np.int32)
 
 
 @dataclasses.dataclass(frozen=True)

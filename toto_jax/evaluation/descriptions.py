@@ -9,6 +9,16 @@ TASKS: Mapping[str, str] = {
         "discrete codes, a clip becomes one long sequence of them, and a transformer learns to predict each "
         "code from all that came before. Nothing is labelled."
     ),
+    "patch_to_patch": (
+        "A transformer learns from video without codes: every frame is cut into square patches of pixels, a clip "
+        "becomes one long sequence of them, and the transformer learns to predict each patch, less its mean and "
+        "contrast, from all that came before. Nothing is labelled."
+    ),
+    "patch_to_code": (
+        "A transformer sees video as pixels and speaks in codes: every frame is cut into square patches, a clip "
+        "becomes one long sequence of them, and the transformer learns to predict the discrete code of each patch "
+        "from the pixels of all that came before. Nothing is labelled."
+    ),
     "tokenizer": (
         "A tokenizer: it turns every frame into a small grid of discrete codes and back into pixels. Its "
         "codes are the words that a video transformer will learn to predict."
@@ -21,6 +31,7 @@ LOGGED: Mapping[str, str] = {
     "code_loss": "The loss of codes alone, without the end token.",
     "learning_rate": "The learning rate: up during the warm-up, then down to its end.",
     "grad_norm": "Norm of the gradient before clipping; peaks are batches that surprised the model.",
+    "patches_per_second": "Patches learned from each second, evaluations left out.",
     "tokens_per_second": "Tokens learned from each second, evaluations left out.",
     "mfu": "Model FLOPs, with the causal half of attention, over what the chips' data sheets promise in bfloat16.",
     "step_seconds_p50": "Median seconds of a step.",
@@ -75,7 +86,7 @@ EVALUATORS: Mapping[str, Description] = {
         "the probability that it gives, on geometric average, to the code that came. Two simple predictors "
         "set the mark: one knows only how often each code occurs, the other bets that nothing changes from "
         "one frame to the next.",
-        ("next_token",),
+        ("next_token", "patch_to_code"),
         (
             Measure(
                 "loss",
@@ -86,6 +97,24 @@ EVALUATORS: Mapping[str, Description] = {
             Measure("percent_below_copy", "below the loss of copying the last frame", tile=True),
         ),
         purpose="nats per code on held-out clips, beside code frequencies and copying the last frame",
+    ),
+    "patch_loss": Description(
+        "Prediction",
+        "How well the model predicts the patches of clips that it never saw: the squared error of each value of a "
+        "patch, after the patch's mean was taken off and its contrast divided out. Two simple predictors set the mark: "
+        "one guesses a patch of no contrast, the other takes the patch at the same place of the frame before, times "
+        "the factor that fits best.",
+        ("patch_to_patch",),
+        (
+            Measure(
+                "loss",
+                "squared error on held-out clips, of normalised pixels",
+                {"copy_last_frame_loss": "copy the last frame", "zero_loss": "patches of no contrast"},
+                tile=True,
+            ),
+            Measure("percent_below_copy", "below the error of copying the last frame", tile=True),
+        ),
+        purpose="squared error on held-out clips, beside patches of no contrast and copying the last frame",
     ),
     "rollout": Description(
         "Continuations",
@@ -114,7 +143,7 @@ EVALUATORS: Mapping[str, Description] = {
         "small classifiers (probes) are trained on the features of each layer, the model itself left as it "
         "is. In generative models of this kind the best features lie about halfway up. The same probes on a "
         "model with random weights show how much of it was learned.",
-        ("next_token",),
+        ("next_token", "patch_to_patch", "patch_to_code"),
         (
             Measure(
                 "attention_accuracy",

@@ -7,6 +7,7 @@ from toto_jax.evaluation.page import Html, element, grid, joined, magnitude, num
 from toto_jax.evaluation.run_files import RunFiles
 
 _TILES = 4
+_TRANSFORMERS = ("next_token", "patch_to_patch", "patch_to_code")
 # Of an evaluator that no description knows, so many of its numbers.
 _UNDESCRIBED = 3
 
@@ -24,10 +25,11 @@ def headline(run: RunFiles) -> Html:
         for name, key, measure, _ in found
         if measure.tile
     ]
-    codes = _codes_of_a_clip(run)
-    if run.training and codes and run.setting("task") == "next_token":
-        seen = run.training[-1]["step"] * run.setting("train.batch_size") * codes
-        tiles.append(_tile(magnitude(seen), f"codes learned from, in {run.training[-1]['step']:,} steps"))
+    positions = _patches_of_a_clip(run) or _codes_of_a_clip(run)
+    if run.training and positions and run.setting("task") in _TRANSFORMERS:
+        seen = run.training[-1]["step"] * run.setting("train.batch_size") * positions
+        what = "patches" if _patches_of_a_clip(run) else "codes"
+        tiles.append(_tile(magnitude(seen), f"{what} learned from, in {run.training[-1]['step']:,} steps"))
     if tiles:
         parts.append(element("div", *tiles[:_TILES], class_="tiles"))
     in_table = [row for row in found if row[2].references or not row[2].tile]
@@ -38,6 +40,13 @@ def headline(run: RunFiles) -> Html:
 
 def _tile(value: str, label: str) -> Html:
     return element("div", element("strong", value), element("span", label), class_="tile")
+
+
+def _patches_of_a_clip(run: RunFiles) -> int | None:
+    frames, size, side = (run.setting(key) for key in ("clips.frames", "clips.size", "patches.side"))
+    if not (frames and size and side) or run.setting("task") not in ("patch_to_patch", "patch_to_code"):
+        return None
+    return frames * (size // side) ** 2
 
 
 def _codes_of_a_clip(run: RunFiles) -> int | None:
@@ -54,15 +63,19 @@ def _facts(run: RunFiles) -> Iterator[str]:
     """Yields a sentence on the model, the clips and how far training got, as far as the config tells."""
     sentences = []
     layers, width = run.setting("model.layers"), run.setting("model.d_model")
-    if run.setting("task") == "next_token" and layers and width:
+    if run.setting("task") in _TRANSFORMERS and layers and width:
         sentences.append(f"This model has {layers} layers of width {width}.")
-    codes, size = _codes_of_a_clip(run), run.setting("clips.size")
-    if codes:
+    patches, codes, size = _patches_of_a_clip(run), _codes_of_a_clip(run), run.setting("clips.size")
+    if patches or codes:
         frames, codebook_size = run.setting("clips.frames"), run.setting("tokenizer.codebook_size")
-        sentences.append(
-            f"A clip is {frames} frames of {size} × {size} pixels: {codes:,} codes, "
-            f"each one of {codebook_size:,}."
-        )
+        if patches:
+            side = run.setting("patches.side")
+            parts = f"{patches:,} patches of {side} × {side} pixels"
+            if run.setting("task") == "patch_to_code":
+                parts += f", each with a code out of {codebook_size:,}"
+        else:
+            parts = f"{codes:,} codes, each one of {codebook_size:,}"
+        sentences.append(f"A clip is {frames} frames of {size} × {size} pixels: {parts}.")
     steps, batch = run.setting("train.steps"), run.setting("train.batch_size")
     if run.step is not None and steps and batch:
         so_far = "all" if run.step == steps else f"{run.step:,} of"

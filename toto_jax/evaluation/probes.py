@@ -3,7 +3,7 @@
 The same probes on the same decoder with random weights show how much of the accuracy comes from the
 architecture and the codes alone.
 
-Shapes: M clips, B clips at once, L hidden states (of all layers of all models), T = N codes, D features.
+Shapes: M clips, B clips at once, L hidden states (of all layers of all models), N codes or patches, D features.
 """
 
 import dataclasses
@@ -13,21 +13,20 @@ from collections.abc import Iterator
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import NamedSharding
+from jax.sharding import Mesh
 
 from toto_jax.errors import ConfigError
 from toto_jax.evaluation.context import EvaluationContext, Split
+from toto_jax.evaluation.held_out import batches_of, spread
 from toto_jax.evaluation.results import Curve, Result, Table
-from toto_jax.models.decoder import Decoder
 from toto_jax.sharding.agreement import fetch
-from toto_jax.sharding.rules import partition_spec
-from toto_jax.tasks.next_token import NextToken
 from toto_jax.tasks.probe import KINDS, ProbeTask
+from toto_jax.tasks.sequence import SequenceTask
 from toto_jax.training.loop import Trainer
 from toto_jax.training.monitor import TrainConfig
 from toto_jax.training.optimizer import OptimizerConfig
+from toto_jax.training.task import Batch
 from toto_jax.tree import Params
-from toto_jax.video import START_TOKENS, to_sequences
 
 # Host memory that cached features may take; above it, each step computes its own.
 _CACHE_BYTES = 2**31
@@ -36,7 +35,7 @@ _CACHE_BYTES = 2**31
 @dataclasses.dataclass(frozen=True)
 class ProbesConfig:
     """Attributes:
-    source: which source's labelled clips; "" for the first. Where it has no videos, each image is a clip of one frame.
+    source: which source's labelled videos; "" for the first.
     train_clips, validation_clips: how many at most.
     batch_size: clips of a step.
     steps: of training the probes.
@@ -58,11 +57,9 @@ class Probes:
     """Trains attention and average probes of all layers at once, by the one trainer."""
 
     def __init__(self, config: ProbesConfig, context: EvaluationContext):
-        assert isinstance(context.task, NextToken)
         self._config = config
         self._context = context
-        self._decoder = context.task.decoder
-        self._rows = NamedSharding(context.mesh, partition_spec(("batch", None)))
+        self._task: SequenceTask = context.task
 
     def run(self, params: Params) -> Iterator[tuple[str, Result]]:
         """Yields accuracies in percent: the best layer's and its control's, and all layers' as a curve.
@@ -75,16 +72,16 @@ class Probes:
             return
         medium = "video" if any(record.kind == "video" for record in splits["train"].index) else "image"
         data = {
-            name: self._labelled(splits[name], limit, medium)
+            name: _labelled(splits[name], limit, medium)
             for name, limit in (
                 ("train", self._config.train_clips),
                 ("validation", self._config.validation_clips),
             )
         }
-        random = jax.jit(self._decoder.init)(jax.random.key(self._context.seed + 1))
+        random = jax.jit(self._task.init)(jax.random.key(self._context.seed + 1))
         accuracies = self._accuracies((params, random), data, len(classes))
         # The control's hidden states stand behind the model's, as more layers: one training serves both.
-        half = self._decoder.config.layers + 1
+        half = self._task.decoder.config.layers + 1
         found = {
             "pre-trained": {kind: accuracy[:half] for kind, accuracy in accuracies.items()},
             "random weights": {kind: accuracy[half:] for kind, accuracy in accuracies.items()},
@@ -97,7 +94,7 @@ class Probes:
             yield f"{kind}_best_layer", float(best)
             yield f"{kind}_accuracy_random_weights", float(control.max())
         yield "chance", chance
-        layers = np.arange(self._decoder.config.layers + 1)
+        layers = np.arange(half)
         series = {
             f"{kind}, {weights}": accuracy[kind] for weights, accuracy in found.items() for kind in KINDS
         }
@@ -124,26 +121,20 @@ class Probes:
             ),
         )
 
-    def _labelled(self, split: Split, limit: int, medium: str) -> tuple[np.ndarray, np.ndarray]:
-        """Returns (ids_MT without the end token, labels_M) of a split's labelled clips."""
-        codes_MFhw, labels_M = split.read_labelled(limit, medium)
-        start_M = np.full(len(labels_M), START_TOKENS[medium], np.int32)
-        return to_sequences(codes_MFhw.reshape(len(labels_M), -1), start_M)[:, :-1], labels_M
-
     def _accuracies(
-        self, models: tuple[Params, ...], data: dict[str, tuple[np.ndarray, np.ndarray]], classes: int
+        self, models: tuple[Params, ...], data: dict[str, tuple["_Clips", np.ndarray]], classes: int
     ) -> dict[str, np.ndarray]:
         """Returns {kind: accuracy in percent of each layer of each model}, trained on `train`, measured on
         `validation`."""
         config = self._config
-        ids_MT, labels_M = data["train"]
-        if config.batch_size > len(ids_MT):
+        clips, labels_M = data["train"]
+        if config.batch_size > len(labels_M):
             raise ConfigError(
-                f"A probe's batch_size={config.batch_size} is more than its {len(ids_MT)} training clips"
+                f"A probe's batch_size={config.batch_size} is more than its {len(labels_M)} training clips"
             )
-        train = _Features(self._decoder, models, ids_MT, config.batch_size, self._rows)
+        train = _Features(self._task, models, clips, config.batch_size, self._context.mesh)
         mean_LD, std_LD = train.statistics()
-        task = ProbeTask(ids_MT.shape[1] - 1, classes, config.heads, mean_LD, std_LD, train.dtype)
+        task = ProbeTask(train.positions, classes, config.heads, mean_LD, std_LD, train.dtype)
         trainer = Trainer(
             task,
             OptimizerConfig(
@@ -165,79 +156,100 @@ class Probes:
 
         def batches_from(step: int) -> Iterator[dict[str, jax.Array]]:
             while True:
-                rows = _shuffled_rows(step, config.batch_size, len(ids_MT), self._context.seed)
+                rows = _shuffled_rows(step, config.batch_size, len(labels_M), self._context.seed)
                 batch = {"hidden": train.rows(rows), "labels": labels_M[rows]}
                 yield jax.device_put(batch, trainer.batch_shardings)
                 step += 1
 
         probes = trainer.fit(batches_from).params
-        ids_MT, labels_M = data["validation"]
-        held_out = _Features(self._decoder, models, ids_MT, config.batch_size, self._rows)
+        clips, labels_M = data["validation"]
+        held_out = _Features(self._task, models, clips, config.batch_size, self._context.mesh)
         predict = jax.jit(lambda probes, hidden: task.predict(probes, {"hidden": hidden}))
         correct = {kind: np.zeros(len(mean_LD)) for kind in KINDS}
-        for start in range(0, len(ids_MT), config.batch_size):
-            rows = np.arange(start, min(start + config.batch_size, len(ids_MT)))
+        for start in range(0, len(labels_M), config.batch_size):
+            rows = np.arange(start, min(start + config.batch_size, len(labels_M)))
             full = np.resize(rows, config.batch_size)  # the last batch is filled up by repeating it
             for kind, logits_LBC in predict(probes, held_out.rows(full)).items():
                 guessed_LB = fetch(logits_LBC).argmax(-1)[:, : len(rows)]
                 correct[kind] += (guessed_LB == labels_M[rows]).sum(axis=1)
-        return {kind: 100 * count / len(ids_MT) for kind, count in correct.items()}
+        return {kind: 100 * count / len(labels_M) for kind, count in correct.items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Clips:
+    """Some clips of a split by record number, or of each a single frame."""
+
+    split: Split
+    numbers_M: np.ndarray
+    frames_M: np.ndarray | None
+
+    def batch(self, rows_B: np.ndarray) -> dict[str, np.ndarray]:
+        """Returns some of them as the task takes them."""
+        frames_B = None if self.frames_M is None else self.frames_M[rows_B]
+        return self.split.batch(self.numbers_M[rows_B], frames_B)
+
+
+def _labelled(split: Split, limit: int, medium: str) -> tuple[_Clips, np.ndarray]:
+    """Returns a split's labelled videos or images, and labels_M."""
+    numbers_M, frames_M, labels_M = split.labelled(limit, medium)
+    return _Clips(split, numbers_M, frames_M), labels_M
 
 
 class _Features:
-    """Frozen hidden states of the codes, computed once if they fit into memory and anew for each batch if not.
+    """Frozen hidden states of clips, computed once if they fit into memory and anew for each batch if not.
 
     Those of several models stand one behind the other along the axis of layers.
     """
 
     def __init__(
         self,
-        decoder: Decoder,
+        task: SequenceTask,
         models: tuple[Params, ...],
-        ids_MT: np.ndarray,
+        clips: _Clips,
         batch_size: int,
-        rows: NamedSharding,
+        mesh: Mesh,
     ):
         self._models = models
-        self._ids_MT = ids_MT
+        self._clips = clips
         self._batch_size = batch_size
-        self._sharding = rows
-        self._hidden = _hidden_function(decoder)
+        self._mesh = mesh
+        self._hidden = _hidden_function(task)
         first = self._compute(next(self._batches()))
-        self.dtype = first.dtype
+        self.dtype, self.positions = first.dtype, first.shape[2]
         self._cache: np.ndarray | None = None
-        if first.nbytes // batch_size * len(ids_MT) <= _CACHE_BYTES:
+        if first.nbytes // batch_size * self._count <= _CACHE_BYTES:
             parts = [fetch(self._compute(rows)) for rows in self._batches()]
-            self._cache = np.concatenate(parts)[: len(ids_MT)]
+            self._cache = np.concatenate(parts)[: self._count]
 
-    def rows(self, numbers: np.ndarray) -> np.ndarray | jax.Array:
-        """Returns hidden_BLTD of these clips."""
-        return self._compute(numbers) if self._cache is None else self._cache[numbers]
+    @property
+    def _count(self) -> int:
+        return len(self._clips.numbers_M)
+
+    def rows(self, rows_B: np.ndarray) -> np.ndarray | jax.Array:
+        """Returns hidden_BLND of these clips, the first one being 0."""
+        return self._compute(rows_B) if self._cache is None else self._cache[rows_B]
 
     def statistics(self) -> tuple[np.ndarray, np.ndarray]:
-        """Returns (mean_LD, std_LD) over all clips of features averaged over tokens."""
+        """Returns (mean_LD, std_LD) over all clips of features averaged over positions."""
         pooled = [fetch(jnp.mean(self.rows(rows).astype(jnp.float32), axis=2)) for rows in self._batches()]
-        pooled_MLD = np.concatenate(pooled)[: len(self._ids_MT)]
+        pooled_MLD = np.concatenate(pooled)[: self._count]
         return pooled_MLD.mean(axis=0), pooled_MLD.std(axis=0)
 
     def _batches(self) -> Iterator[np.ndarray]:
-        for start in range(0, len(self._ids_MT), self._batch_size):
-            yield np.arange(start, start + self._batch_size) % len(self._ids_MT)
+        return batches_of(np.arange(self._count), self._batch_size)
 
-    def _compute(self, numbers: np.ndarray) -> jax.Array:
-        ids_BT = jax.device_put(self._ids_MT[numbers], self._sharding)
-        return jnp.concatenate([self._hidden(params, ids_BT) for params in self._models], axis=1)
+    def _compute(self, rows_B: np.ndarray) -> jax.Array:
+        batch = spread(self._clips.batch(rows_B), self._mesh)
+        return jnp.concatenate([self._hidden(params, batch) for params in self._models], axis=1)
 
 
 @functools.lru_cache(maxsize=4)
-def _hidden_function(decoder: Decoder) -> jax.stages.Wrapped:
-    """Returns the jitted function (params, ids_BT) -> hidden_BLTD of all states at the codes (not at the start
-    token)."""
-    layers = tuple(range(decoder.config.layers + 1))
+def _hidden_function(task: SequenceTask) -> jax.stages.Wrapped:
+    """Returns the jitted function (params, batch) -> hidden_BLND of all states."""
+    layers = tuple(range(task.decoder.config.layers + 1))
 
-    def hidden(params: Params, ids_BT: jax.Array) -> jax.Array:
-        hidden_LBTD = decoder.apply(params, ids_BT, hidden=layers, logits=False).hidden_LBTD
-        return jnp.moveaxis(hidden_LBTD[:, :, 1:], 0, 1)
+    def hidden(params: Params, batch: Batch) -> jax.Array:
+        return jnp.moveaxis(task.features(params, batch, layers), 0, 1)
 
     return jax.jit(hidden)
 

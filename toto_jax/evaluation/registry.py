@@ -7,17 +7,20 @@ from toto_jax.config import section
 from toto_jax.errors import ConfigError, TotoError, nearest
 from toto_jax.evaluation.base import Evaluator
 from toto_jax.evaluation.context import EvaluationContext
+from toto_jax.evaluation.patch_loss import PatchLoss
 from toto_jax.evaluation.probes import Probes, ProbesConfig
 from toto_jax.evaluation.reconstruction import Reconstruction, ReconstructionConfig
 from toto_jax.evaluation.results import Result
 from toto_jax.evaluation.rollout import Rollout, RolloutConfig
 from toto_jax.evaluation.validation_loss import ValidationLoss, ValidationLossConfig
+from toto_jax.tasks.patches import NO_CONTINUATION, PATCH_TASKS
 from toto_jax.tree import Params
 
 # type -> (its settings, what it is, tasks it measures)
 _TYPES: Mapping[str, tuple[type, type, tuple[str, ...]]] = {
-    "validation_loss": (ValidationLossConfig, ValidationLoss, ("next_token",)),
-    "probes": (ProbesConfig, Probes, ("next_token",)),
+    "validation_loss": (ValidationLossConfig, ValidationLoss, ("next_token", "patch_to_code")),
+    "patch_loss": (ValidationLossConfig, PatchLoss, ("patch_to_patch",)),
+    "probes": (ProbesConfig, Probes, ("next_token", *PATCH_TASKS)),
     "rollout": (RolloutConfig, Rollout, ("next_token",)),
     "reconstruction": (ReconstructionConfig, Reconstruction, ("tokenizer",)),
 }
@@ -37,7 +40,10 @@ def check_evaluator(name: str, entry: Mapping[str, Any], task: str) -> tuple[typ
         raise ConfigError(f"config.evals.{name}.type={kind!r} is unknown; {nearest(kind, _TYPES)}")
     settings_class, evaluator_class, tasks = _TYPES[kind]
     if task not in tasks:
-        raise ConfigError(f"config.evals.{name} measures {', '.join(tasks)}, but config.task is {task!r}")
+        why = f": {NO_CONTINUATION}" if kind == "rollout" and task in PATCH_TASKS else ""
+        raise ConfigError(
+            f"config.evals.{name} measures {', '.join(tasks)}, but config.task is {task!r}{why}"
+        )
     own = {key: value for key, value in entry.items() if key not in ("type", "every")}
     return evaluator_class, section(settings_class, own, f"evals.{name}")
 

@@ -62,7 +62,7 @@ def write_report(workdir: pathlib.Path) -> pathlib.Path:
     """
     run = read_run(workdir)
     sections = [_Section("training", "Training", training_curves(run)), *_evaluations(run)]
-    if run.setting("task") != "tokenizer":
+    if run.setting("task") not in ("tokenizer", "patch_to_patch"):
         sections.append(_tokenizer(run))
     sections.append(_config(run))
     links = [element("a", section.title, href=f"#{section.anchor}") for section in sections]

@@ -9,6 +9,8 @@ from toto_jax.evaluation.run_files import RunFiles
 from toto_jax.training.goodput import shares
 from toto_jax.training.metrics import duration
 
+# Evaluator of a loss -> the baseline that stands beside its loss.
+_BASELINES = {"validation_loss": "unigram_loss", "patch_loss": "zero_loss"}
 # (steps, values)
 Points = tuple[np.ndarray, np.ndarray]
 
@@ -17,7 +19,8 @@ _EPOCHS = "epochs/"
 # Of a plotted log: more can't be told apart, and make the page heavy.
 _POINTS = 400
 _NOT_PLOTTED = {"step", "kind", "bad_steps", "bad_steps_in_a_row", "step_seconds_p95", "step_seconds_max"} | {
-    "mfu_full_attention", "tokens_per_second_per_device", "frames_per_second_per_device"
+    "mfu_full_attention", "tokens_per_second_per_device", "frames_per_second_per_device",
+    "patches_per_second_per_device",
 }  # fmt: skip
 
 
@@ -32,7 +35,7 @@ def training_curves(run: RunFiles) -> Html:
     held_out = _held_out(run)
     if held_out:
         caption = (
-            "Loss per code on training clips and on held-out ones. Where the two part, the model is learning "
+            "Loss on training clips and on held-out ones. Where the two part, the model is learning "
             "its training clips by heart."
         )
     else:
@@ -64,12 +67,13 @@ def _held_out(run: RunFiles) -> dict[str, Points]:
     """Returns the history of the loss on held-out clips, for each evaluator and source that has one."""
     found = {}
     for name in run.evaluators():
-        if run.kind(name) == "validation_loss" and name in run.results:
+        baseline = _BASELINES.get(run.kind(name))
+        if baseline and name in run.results:
             history = run.results[name]
             for key, points in history.scalars.items():
                 source = key.removesuffix("loss")
-                # The loss of a source stands beside that of its code frequencies; that of a frame does not.
-                if key.endswith("loss") and f"{source}unigram_loss" in history.numbers:
+                # The loss of a source stands beside its baseline; that of a frame does not.
+                if key.endswith("loss") and source + baseline in history.numbers:
                     found[f"{name} {source.rstrip('_')}".strip()] = np.array(points, np.float64).T
     if len(found) == 1:
         return dict.fromkeys(["held-out"], *found.values())

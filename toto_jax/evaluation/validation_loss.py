@@ -1,6 +1,6 @@
 """Validation loss: in total, by frame and by position (the paper's Figure 10), beside what a model has to beat.
 
-Shapes: M clips, B clips at once, N codes of a clip, F frames, h x w codes of a frame.
+Shapes: M clips, N codes of a clip, F frames, h x w codes of a frame.
 """
 
 import dataclasses
@@ -8,17 +8,14 @@ from collections.abc import Iterator
 
 import jax
 import numpy as np
-from jax.sharding import NamedSharding
 
 from toto_jax.analysis.baselines import fit_baselines
 from toto_jax.analysis.position_loss import by_frame, by_position
 from toto_jax.evaluation.context import EvaluationContext, Split
+from toto_jax.evaluation.held_out import loss_by_clip
 from toto_jax.evaluation.results import Curve, Result
-from toto_jax.sharding.agreement import fetch
-from toto_jax.sharding.rules import partition_spec
-from toto_jax.tasks.next_token import NextToken
+from toto_jax.tasks.sequence import SequenceTask
 from toto_jax.tree import Params
-from toto_jax.video import START_TOKENS, to_sequences
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +37,8 @@ class ValidationLoss:
     def __init__(self, config: ValidationLossConfig, context: EvaluationContext):
         self._config = config
         self._context = context
-        self._nll = jax.jit(context.task.nll)
+        task: SequenceTask = context.task
+        self._nll = jax.jit(task.position_loss)
 
     def run(self, params: Params) -> Iterator[tuple[str, Result]]:
         """Yields for each source the loss, the baselines, how far the loss lies below them, and curves."""
@@ -51,11 +49,10 @@ class ValidationLoss:
                 yield prefix + name, result
 
     def _source(self, params: Params, train: Split, held_out: Split) -> Iterator[tuple[str, Result]]:
-        geometry = self._context.geometry
-        codes_MFhw, numbers = held_out.read(self._config.clips)
-        start_M = np.array([START_TOKENS[held_out.index[number].kind] for number in numbers], np.int32)
-        nll_MN = self._nll_of(params, to_sequences(codes_MFhw.reshape(len(numbers), -1), start_M))
-        train_codes, _ = train.read(self._config.baseline_clips)
+        config, geometry = self._config, self._context.geometry
+        codes_MFhw, numbers = held_out.codes.read(config.clips)
+        nll_MN = loss_by_clip(self._nll, params, held_out, numbers, config.batch_size, self._context.mesh)
+        train_codes, _ = train.codes.read(config.baseline_clips)
         baselines = fit_baselines(train_codes, self._context.codebook_size)
         unigram, copy_F = baselines.unigram_loss(codes_MFhw), baselines.copy_loss_by_frame(codes_MFhw)
         loss, copied = float(nll_MN.mean()), float(copy_F.mean())
@@ -91,18 +88,3 @@ class ValidationLoss:
                 "Loss by position (the paper's Figure 10): steps at frames, a saw-tooth along rows.",
             ),
         )
-
-    def _nll_of(self, params: Params, ids_MT: np.ndarray) -> np.ndarray:
-        """Returns nll_MN of the codes alone, in float64."""
-        rows = NamedSharding(self._context.mesh, partition_spec(("batch", None)))
-        task = self._context.task
-        assert isinstance(task, NextToken)
-        size = self._config.batch_size
-        parts = []
-        for start in range(0, len(ids_MT), size):
-            part = ids_MT[start : start + size]
-            # The last batch is filled up, so that there is one shape and one program.
-            full = np.concatenate([part, np.repeat(part[:1], size - len(part), axis=0)])
-            nll_BT = fetch(self._nll(params, jax.device_put(full, rows))).astype(np.float64)
-            parts.append(nll_BT[: len(part), : self._context.geometry.codes])
-        return np.concatenate(parts)

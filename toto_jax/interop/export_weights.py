@@ -8,6 +8,7 @@ import pathlib
 from absl import flags
 
 from toto_jax.command_line import run_command
+from toto_jax.errors import ConfigError
 from toto_jax.interop.hf_folder import write_folder
 from toto_jax.interop.hf_llama import to_hugging_face
 from toto_jax.pretrained import from_pretrained
@@ -23,6 +24,11 @@ def export_weights() -> None:
     """Exports the run that the flags name."""
     out = pathlib.Path(_OUT.value)
     toto = from_pretrained(_WORKDIR.value, step=_STEP.value)
+    if not toto.decoder.vocabulary:
+        raise ConfigError(
+            f"config.task={toto.config.task!r}: a model of patches has no vocabulary, and so is no LlamaForCausalLM; "
+            "from_pretrained(...).features works"
+        )
     context = toto.geometry.sequence_length - 1
     settings, tensors = to_hugging_face(toto.decoder.config, toto.params, context)
     write_folder(out, settings, tensors, toto.geometry, toto.tokenizer.spec, toto.config, toto.step)

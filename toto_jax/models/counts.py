@@ -7,7 +7,7 @@ def matmul_parameter_count(config: LlamaConfig, vocabulary: int) -> int:
     """Returns N_mm: the parameters that each token is multiplied with, those of the blocks and the head.
 
     The head counts when it is tied too. The input embedding is looked up and the norms' gains scale, so
-    neither does.
+    neither does. `vocabulary` is the width of the head, whatever it predicts.
     """
     attention = 2 * config.d_model * config.head_dim * (config.heads + config.kv_heads)
     feed_forward = 3 * config.d_model * config.d_ff
@@ -24,20 +24,24 @@ def parameter_count(config: LlamaConfig, vocabulary: int) -> int:
     return matmul_parameter_count(config, vocabulary) + gains + embedding
 
 
-def flops_per_token(config: LlamaConfig, vocabulary: int, context: int, causal: bool = True) -> int:
+def flops_per_token(
+    config: LlamaConfig, vocabulary: int, context: int, causal: bool = True, inputs: int = 0
+) -> int:
     """Returns the model FLOPs of one training step for each of its tokens, the numerator of MFU.
 
     6 N_mm for the products with parameters (a multiplication and an addition, once forward and twice
     backward), and for the scores and the mixing of values 6 L d_attn T when causal, where a query sees half
     of the context on average, or 12 L d_attn T when all T x T scores are counted; d_attn = heads * head_dim.
     Not counted: what remat does again, norms, softmax, activations, the optimizer. A forward pass alone is a
-    third.
+    third. Patches are embedded by a product, 4 P D: forward and for the weight's gradient, as pixels need none.
 
     Args:
       config: the decoder's sizes.
-      vocabulary: ids, padded.
+      vocabulary: width of the head: ids, padded, or values of a patch.
       context: T, the positions of a sequence that go into the decoder.
       causal: half of the scores, or all of them, as codes that print higher MFU count.
+      inputs: P, values of a position that a product embeds; 0 where ids are looked up.
     """
     scores = config.layers * config.heads * config.head_dim * context
-    return 6 * matmul_parameter_count(config, vocabulary) + (6 if causal else 12) * scores
+    matrices = 6 * matmul_parameter_count(config, vocabulary) + 4 * inputs * config.d_model
+    return matrices + (6 if causal else 12) * scores

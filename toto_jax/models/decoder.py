@@ -24,6 +24,12 @@ class DecoderConfig(Protocol):
     @property
     def d_model(self) -> int: ...
 
+    @property
+    def init_std(self) -> float: ...
+
+    @property
+    def dtype(self) -> str: ...
+
 
 class Decoder(Protocol):
     """A causal transformer as pure functions of parameters. Hashable: equal ones share compiled programs."""
@@ -33,7 +39,7 @@ class Decoder(Protocol):
 
     @property
     def vocabulary(self) -> int:
-        """Ids it knows: the size of the logits."""
+        """Ids it knows: the size of the logits. With 0 it has neither embedding nor head: inputs come embedded."""
 
     def init(self, key: jax.Array) -> Params:
         """Returns float32 parameters, a nested dict."""
@@ -53,7 +59,7 @@ class Decoder(Protocol):
     def apply(
         self,
         params: Params,
-        ids_BT: jax.Array,
+        inputs_BT: jax.Array,
         *,
         hidden: tuple[int, ...] = (),
         logits: bool = True,
@@ -63,7 +69,7 @@ class Decoder(Protocol):
 
         Args:
           params: as of `init`.
-          ids_BT: token ids.
+          inputs_BT: token ids_BT, or embedded positions x_BTD of whatever kind.
           hidden: which hidden states to return: i is the input of block i, so 0 is the embedding's output;
             `layers` is the last block's output, before the final norm.
           logits: whether logits are wanted. Without them (and without a cache) no block is run that no hidden
@@ -75,7 +81,15 @@ class Decoder(Protocol):
           ConfigError: on a hidden index outside 0..layers.
         """
 
-    def logit_factors(self, params: Params, ids_BT: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def final_states(self, params: Params, inputs_BT: jax.Array) -> jax.Array:
+        """Returns the last block's output after the final norm, x_BTD in the compute dtype: what a head stands on.
+
+        Args:
+          params: as of `init`.
+          inputs_BT: as of `apply`.
+        """
+
+    def logit_factors(self, params: Params, inputs_BT: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Returns x_BTD in the compute dtype and w_DV, float32, whose product `apply` gives as logits.
 
         A loss over parts of the positions never has to hold them all (`models.cross_entropy.head_nll`).
@@ -88,7 +102,7 @@ def build_decoder(kind: str, section: Mapping[str, Any], vocabulary: int, platfo
     Args:
       kind: which family: "llama".
       section: the section; its own key `kind`, if it is still there, is passed over.
-      vocabulary: ids, padded already (`video.vocabulary_size`).
+      vocabulary: ids, padded already (`video.vocabulary_size`); 0 for a decoder of embedded inputs alone.
       platform: of the devices that programs are compiled for ("cpu", "gpu", "tpu"), which need not be this machine's.
 
     Raises:

@@ -109,34 +109,37 @@ class Block(nnx.Module):
 
 
 class Ends(nnx.Module):
-    """What stands before and after the blocks: the embedding, the last norm and the output head."""
+    """What stands before and after the blocks: the last norm and, unless inputs come embedded, embedding and head."""
 
     def __init__(self, config: LlamaConfig, vocabulary: int, rngs: nnx.Rngs):
         size, init = config.d_model, nnx.initializers.normal(config.init_std)
-        self.embedding = parameter(rngs, (vocabulary, size), ("vocabulary", "embed"), init)
+        if vocabulary:
+            self.embedding = parameter(rngs, (vocabulary, size), ("vocabulary", "embed"), init)
         self.final_norm = RMSNorm(size, config.norm_eps, rngs)
-        if not config.tied_head:
+        if vocabulary and not config.tied_head:
             self.head = parameter(rngs, (size, vocabulary), ("embed", "vocabulary"), init)
         self.dtype = jnp.dtype(config.dtype)
 
-    def embed(self, ids_BT: jax.Array) -> jax.Array:
-        """Returns x_BTD in the compute dtype."""
+    def embed(self, inputs_BT: jax.Array) -> jax.Array:
+        """Returns x_BTD in the compute dtype, of ids_BT or of what is embedded already."""
+        x_BTD = inputs_BT if inputs_BT.ndim == 3 else self._embed_ids(inputs_BT)
+        return constrain(x_BTD.astype(self.dtype), "batch", "sequence", None)
+
+    def _embed_ids(self, ids_BT: jax.Array) -> jax.Array:
         positions = ("batch", "sequence")
         look_up = _look_up
         # Each device looks its own tokens up, in the whole table. A prompt that doesn't divide isn't split.
         if all(size % parts_of(axis) == 0 for size, axis in zip(ids_BT.shape, positions, strict=True)):
             look_up = per_device(_look_up, ((None, None), positions), (*positions, None), split=positions)
-        x_BTD = look_up(self.embedding[...], ids_BT)
-        return constrain(x_BTD.astype(self.dtype), *positions, None)
+        return look_up(self.embedding[...], ids_BT)
 
-    def logit_factors(self, x_BTD: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Returns normalised x_BTD and the head w_DV: logits are their product."""
-        w_DV = self.head[...] if hasattr(self, "head") else self.embedding[...].T
-        return self.final_norm(x_BTD), w_DV
+    def head_DV(self) -> jax.Array:
+        """Returns the head: logits are its product with the normalised x_BTD."""
+        return self.head[...] if hasattr(self, "head") else self.embedding[...].T
 
     def logits(self, x_BTD: jax.Array) -> jax.Array:
         """Returns logits_BTV, float32."""
-        return linear(*self.logit_factors(x_BTD), jnp.float32)
+        return linear(self.final_norm(x_BTD), self.head_DV(), jnp.float32)
 
 
 def _look_up(table_VD: jax.Array, ids_BT: jax.Array) -> jax.Array:
@@ -149,7 +152,7 @@ class Llama:
 
     Attributes:
       config: its sizes and choices.
-      vocabulary: ids it knows, already a multiple of `config.vocabulary_multiple` (`video.vocabulary_size`).
+      vocabulary: ids it knows, already a multiple of `config.vocabulary_multiple` (`video.vocabulary_size`), or 0.
 
     Raises:
       ConfigError: if the vocabulary isn't such a multiple, or the attention isn't chosen yet.
@@ -198,7 +201,7 @@ class Llama:
     def apply(
         self,
         params: Params,
-        ids_BT: jax.Array,
+        inputs_BT: jax.Array,
         *,
         hidden: tuple[int, ...] = (),
         logits: bool = True,
@@ -208,10 +211,10 @@ class Llama:
         stop = self._blocks_needed(hidden, logits or cache is not None)
         start = 0 if cache is None else cache.length
         rotary = rotary_tables(
-            start + jnp.arange(ids_BT.shape[1]), self.config.head_dim, self.config.rope_base
+            start + jnp.arange(inputs_BT.shape[1]), self.config.head_dim, self.config.rope_base
         )
         ends = self._bind_ends(params)
-        x_BTD = ends.embed(ids_BT)
+        x_BTD = ends.embed(inputs_BT)
         if cache is None:
             collect = any(index < stop for index in hidden)
             x_BTD, inputs_LBTD = self._run(params["layers"], x_BTD, rotary, stop, collect)
@@ -266,10 +269,14 @@ class Llama:
             **params, "layers": tuple(jax.tree.map(lambda leaf, i=i: leaf[i], params["layers"]) for i in count)
         }  # fmt: skip
 
-    def logit_factors(self, params: Params, ids_BT: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def final_states(self, params: Params, inputs_BT: jax.Array) -> jax.Array:
+        """Returns the normalised output; see `models.decoder.Decoder.final_states`."""
+        last_LBTD = self.apply(params, inputs_BT, hidden=(self.config.layers,), logits=False).hidden_LBTD
+        return self._bind_ends(params).final_norm(last_LBTD[0])
+
+    def logit_factors(self, params: Params, inputs_BT: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Returns the two factors of the logits; see `models.decoder.Decoder.logit_factors`."""
-        last_LBTD = self.apply(params, ids_BT, hidden=(self.config.layers,), logits=False).hidden_LBTD
-        return self._bind_ends(params).logit_factors(last_LBTD[0])
+        return self.final_states(params, inputs_BT), self._bind_ends(params).head_DV()
 
     def _bind_ends(self, params: Params) -> Ends:
         return self._ends.bind({name: values for name, values in params.items() if name != "layers"})

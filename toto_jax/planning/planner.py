@@ -29,6 +29,7 @@ from toto_jax.planning.plan import Plan
 from toto_jax.planning.roofline import computed_flops_per_token, memory_traffic, roofline
 from toto_jax.planning.topologies import Machine
 from toto_jax.settings import parse
+from toto_jax.tasks.sequence import SequenceTask
 from toto_jax.tree import count
 
 # Of the memory that a chip has, what a plan without the compiler may use: an estimate errs.
@@ -52,8 +53,11 @@ class Planner:
         self.machine = machine
         self.devices = devices
         self._traced: dict[str, Residuals] = {}
-        if self.config.task != "next_token":
-            raise ConfigError(f"The dry run plans config.task='next_token', got {self.config.task!r}")
+        if self.config.task == "tokenizer":
+            raise ConfigError(
+                "The dry run plans transformers: config.task='next_token', 'patch_to_patch' or 'patch_to_code', got "
+                f"{self.config.task!r}"
+            )
 
     def build(self, changes: dict[str, Any]) -> Experiment:
         """Returns the experiment of the config with some keys (`model.remat`) changed.
@@ -92,24 +96,25 @@ class Planner:
         self, experiment: Experiment, model: LlamaConfig, memory: Memory, program: Compiled | None
     ) -> Plan:
         settings, mesh, machine = experiment.settings, experiment.mesh, self.machine
-        train, vocabulary = settings.train, experiment.task.decoder.vocabulary
-        context = settings.geometry.sequence_length - 1
+        train = settings.train
+        task: SequenceTask = experiment.task
+        head, inputs, context = task.outputs, task.inputs, task.context
+        # The embedding of patches is a product as the head is: estimates take them for one.
+        ends = head + inputs
         tokens = train.batch_size * context
         local = tokens / machine.chips
         fits = memory.total <= MARGIN * machine.chip.memory
-        collectives = expected_collectives(
-            model, vocabulary, mesh, local / train.microbatches, train.microbatches
-        )
+        collectives = expected_collectives(model, ends, mesh, local / train.microbatches, train.microbatches)
         needed_wire = math.fsum(one.total_wire for one in collectives)
         if program is not None:
             fits = program.stats is not None
             if fits:
                 memory = compiled_memory(program.stats, memory)
                 collectives = list(program.collectives)
-        flops = computed_flops_per_token(model, vocabulary, context, machine.chip) * local
-        weights = 2 * matmul_parameter_count(model, vocabulary) / mesh.shape.get("tensor", 1)
+        flops = computed_flops_per_token(model, ends, context, machine.chip) * local
+        weights = 2 * matmul_parameter_count(model, ends) / mesh.shape.get("tensor", 1)
         state = memory.parameters + memory.optimizer
-        traffic = memory_traffic(model, vocabulary, local, state, weights, train.microbatches)
+        traffic = memory_traffic(model, ends, local, state, weights, train.microbatches)
         return Plan(
             name=settings.name,
             machine=machine,
@@ -120,8 +125,8 @@ class Planner:
             sequences=sequences_per_device(experiment),
             params=count(experiment.trainer.abstract_state.params),
             context=context,
-            flops_per_token=flops_per_token(model, vocabulary, context),
-            flops_per_token_full=flops_per_token(model, vocabulary, context, causal=False),
+            flops_per_token=flops_per_token(model, head, context, inputs=inputs),
+            flops_per_token_full=flops_per_token(model, head, context, causal=False, inputs=inputs),
             tokens=tokens,
             memory=memory,
             fits=fits,

@@ -29,6 +29,7 @@ RULES: Mapping[str, MeshAxes] = {
     "head_dim": (),
     "mlp": ("tensor",),
     "norm": (),
+    "patch": (),
     # convolution and probe parameters
     "kernel": (),
     "pixels": (),

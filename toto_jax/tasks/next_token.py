@@ -1,6 +1,6 @@
 """Predict the next token of a clip: the paper's pre-training objective (section 3.1, equation 1).
 
-Shapes: B sequences, T = codes + 2 tokens of a sequence, V vocabulary.
+Shapes: B sequences, T = codes + 2 tokens of a sequence, N codes, V vocabulary, L layers, D model width.
 """
 
 import dataclasses
@@ -48,11 +48,15 @@ class NextToken:
     """
 
     activation_axes = ("sequence",)
+    units = "tokens"
+    inputs = 0
 
     def __init__(self, decoder: Decoder, geometry: ClipGeometry, config: NextTokenConfig):
         self.decoder = decoder
         self.geometry = geometry
         self.config = config
+        self.context = geometry.sequence_length - 1
+        self.outputs = decoder.vocabulary
 
     def init(self, key: jax.Array) -> Params:
         return self.decoder.init(key)
@@ -62,6 +66,15 @@ class NextToken:
 
     def batch_spec(self, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
         return {"ids": jax.ShapeDtypeStruct((batch_size, self.geometry.sequence_length), jnp.int32)}
+
+    def features(self, params: Params, batch: Batch, layers: tuple[int, ...]) -> jax.Array:
+        """Returns hidden_LBND at the codes; see `tasks.sequence.SequenceTask`."""
+        ids_BT = batch["ids"][:, :-1]
+        return self.decoder.apply(params, ids_BT, hidden=layers, logits=False).hidden_LBTD[:, :, 1:]
+
+    def position_loss(self, params: Params, batch: Batch) -> jax.Array:
+        """Returns the negative log-likelihood of each code, nll_BN, in nats."""
+        return self.nll(params, batch["ids"])[:, : self.geometry.codes]
 
     def nll(self, params: Params, ids_BT: jax.Array) -> jax.Array:
         """Returns nll_BT of the targets ids_BT[:, 1:]: the codes, then (if it is learned) the end token."""
