@@ -27,6 +27,8 @@ def get_config() -> ConfigDict:
     c.data.annotations = ()  # the layout's own list files, relative to media; for "tfds" names of splits
     c.data.labels = "none"  # "layout": classes as the layout has them, for "files" a file's folder; "none"
     c.data.shards = ""  # folder of <source>/<split> shards; "" means <workdir>/shards
+    # "patch_to_code": folder of shards of the same clips' codes; "" means <workdir>/paired.
+    c.data.paired = ""
     # source -> whole-number weight in every block of sum(weights) rows, or its changes over steps:
     # ((0, 20), (10_000, 40)) is 20 up to step 9,999 and 40 from then on.
     c.data.mixture = ConfigDict({"media": 1})
@@ -37,9 +39,6 @@ def get_config() -> ConfigDict:
     # Sources whose clips have another shape than the config's with as many codes (4 frames of 32 x 32 beside 16 of
     # 16 x 16): they are trained on, and left out of evaluations.
     c.data.other_shapes = ()
-    c.data.paired = (
-        ""  # "patch_to_code": folder of shards of the same clips' codes; "" means <workdir>/paired
-    )
     c.data.workers = 0  # processes that read shards; threads are faster for token shards, so 0
     c.data.prefetch = 2  # batches kept ready on the devices
 
@@ -47,11 +46,15 @@ def get_config() -> ConfigDict:
     c.clips.size = 128  # pixels: the shortest side becomes this, then a random square crop
     c.clips.frames = 16  # of a clip; images are put together by as many
     c.clips.stride = 4  # every 4th frame
-    c.clips.per_video = 1  # clips cut from one video
+    c.clips.per_video = 1  # clips cut from one video, or
+    c.clips.every_seconds = (
+        0.0  # one from each stretch of so many seconds, however long a video is; 0 for per_video
+    )
     c.clips.validation_percent = 2.0  # of inputs without an official split, chosen by a hash of their names
     c.clips.files_per_shard = 256  # inputs that become one shard: the unit of restart
     c.clips.encode_batch = 8  # clips tokenized at once
     c.clips.max_pixels = 64_000_000  # of one frame; larger is rejected before it is decoded
+    c.clips.max_frames = 2_000_000  # of a video, 18 hours at 30 a second; what is behind them is left out
     c.clips.synthetic_clips = 1024  # rendered when media is "synthetic"
 
     c.decoding = ConfigDict()  # child processes that cut clips; what exceeds a limit costs that input

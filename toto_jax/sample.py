@@ -40,7 +40,9 @@ def sample() -> None:
     toto = from_pretrained(_WORKDIR.value)
     half = toto.geometry.frames // 2
     prompt_frames, frames = _PROMPT_FRAMES.value or half, _FRAMES.value or half
-    clips = dataclasses.replace(parse(toto.config).clips, frames=prompt_frames, per_video=1)
+    clips = dataclasses.replace(
+        parse(toto.config).clips, frames=prompt_frames, per_video=1, every_seconds=0.0
+    )
     video = pathlib.Path(_VIDEO.value)
     item = file_item(video.name, str(video))
     (clip,) = cut_clips(item, None, clips, _SEED.value)

@@ -74,10 +74,12 @@ def clips_config() -> Callable[..., ClipsConfig]:
             "frames": 4,
             "stride": 2,
             "per_video": 1,
+            "every_seconds": 0.0,
             "validation_percent": 25.0,
             "files_per_shard": 3,
             "encode_batch": 2,
             "max_pixels": 1_000_000,
+            "max_frames": 1_000_000,
             "synthetic_clips": 8,
         }
         return ClipsConfig(**(values | changes))

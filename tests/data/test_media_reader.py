@@ -16,7 +16,7 @@ def in_the_middle(path: pathlib.Path, kind: str, content: bytes) -> MediaItem:
 
 
 def read(item: MediaItem) -> tuple:
-    video = read_item_video(item, lambda count: {0, count - 1}, np.asarray, 16, 10**6)
+    video = read_item_video(item, lambda count: {0, count - 1}, np.asarray, 16, 10**6, 10**6)
     frames = {index: frame.tobytes() for index, frame in video.frames.items()}
     return frames, video.seconds, video.frame_count, video.frames_per_second
 

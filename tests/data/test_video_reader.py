@@ -16,7 +16,9 @@ CODECS = [".avi", ".gif", ".mkv", ".mov", ".mp4", ".webm"]
 def read(
     path: pathlib.Path, wanted=lambda count: range(count), prepare=np.asarray, **changes: int
 ) -> VideoFrames:
-    return read_video(path, wanted, prepare, **{"size": 16, "max_pixels": 100_000, **changes})
+    return read_video(
+        path, wanted, prepare, **{"size": 16, "max_pixels": 100_000, "max_frames": 1000, **changes}
+    )
 
 
 def greys(video: VideoFrames) -> dict[int, float]:

@@ -29,8 +29,8 @@ class Greys:
 
 def make_patch_context(root: pathlib.Path, codes: bool = False) -> EvaluationContext:
     clips = ClipsConfig(
-        size=SIZE, frames=4, stride=1, per_video=1, validation_percent=25.0, files_per_shard=20, encode_batch=8,
-        max_pixels=10**6, synthetic_clips=120,
+        size=SIZE, frames=4, stride=1, per_video=1, every_seconds=0.0, validation_percent=25.0, files_per_shard=20,
+        encode_batch=8, max_pixels=10**6, max_frames=1000, synthetic_clips=120,
     )  # fmt: skip
     for name, tokenizer in {"pixels": None, **({"codes": Greys()} if codes else {})}.items():
         pretokenize("synthetic", "folder", clips, tokenizer, root / name / "toy", 0)

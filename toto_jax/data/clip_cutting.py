@@ -5,6 +5,7 @@ Shapes: F frames, H x W pixels, C = 3 colours.
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,8 +13,12 @@ from toto_jax.data import synthetic
 from toto_jax.data.clip_record import ClipRecord
 from toto_jax.data.clips import ClipsConfig, crop_corner, frame_indices, resize_shortest_side
 from toto_jax.data.media import MediaItem
-from toto_jax.data.media_reader import read_item_image, read_item_video
+from toto_jax.data.media_reader import is_video_file, opened_item, read_item_image, read_item_video
+from toto_jax.data.video_windows import read_windows
 from toto_jax.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +30,9 @@ class Clip:
 
 
 def cut_clips(item: MediaItem, label: int | None, config: ClipsConfig, seed: int) -> Iterator[Clip]:
-    """Yields an input's clips: `per_video` of F frames from a video, one of a single frame from an image.
+    """Yields an input's clips, of F frames from a video, and one of a single frame from an image.
+
+    A video has `per_video` clips, or one from each `every_seconds`; synthetic ones have one.
 
     Args:
       item: the input.
@@ -40,6 +47,8 @@ def cut_clips(item: MediaItem, label: int | None, config: ClipsConfig, seed: int
         yield _render(item, label, config, seed)
     elif item.kind == "image":
         yield _cut_image(item, label, config, seed)
+    elif config.every_seconds and is_video_file(item):
+        yield from _cut_windows(item, label, config, seed)
     else:
         yield from _cut_video(item, label, config, seed)
 
@@ -93,26 +102,65 @@ def _cut_video(item: MediaItem, label: int | None, config: ClipsConfig, seed: in
     video = read_item_video(
         item,
         choose=lambda frame_count: {int(index) for indices in choose(frame_count) for index in indices},
-        prepare=lambda image: np.asarray(resize_shortest_side(image, config.size)),
+        prepare=lambda image: _resized(image, config),
         size=config.size,
         max_pixels=config.max_pixels,
+        max_frames=config.max_frames,
     )
-    for clip, indices in enumerate(choose(video.frame_count)):
-        frames = [video.frames[index] for index in indices]
-        if len({frame.shape for frame in frames}) > 1:
-            raise DataError(f"{item.name} changes the shape of its frames within a clip")
-        height, width = frames[0].shape[:2]
-        corner = crop_corner(height, width, config.size, _generators(item, clip, seed)[1])
-        record = ClipRecord(
-            kind="video",
-            sources=(item.name,),
-            labels=(label,),
-            start_seconds=video.seconds[indices[0]],
-            frames_per_second=video.frames_per_second,
-            frame_indices=tuple(int(index) for index in indices),
-            crops=(corner,),
-        )
-        yield Clip(_crop(np.stack(frames), corner, config.size), record)
+    for clip, indices_F in enumerate(choose(video.frame_count)):
+        frames = [video.frames[index] for index in indices_F]
+        seconds = video.seconds[indices_F[0]]
+        yield _clip(item, label, config, seed, clip, frames, indices_F, seconds, video.frames_per_second)
+
+
+def _cut_windows(item: MediaItem, label: int | None, config: ClipsConfig, seed: int) -> Iterator[Clip]:
+    """Yields a clip from each stretch of a video; one that is shorter than a stretch is cut as a whole."""
+
+    def draw(number: int) -> np.random.Generator:
+        return _generators(item, number, seed)[0]
+
+    found = False
+    with opened_item(item) as source:
+        for window in read_windows(source, lambda image: _resized(image, config), config, draw):
+            found = True
+            yield _clip(
+                item, label, config, seed, window.number, window.frames, window.indices_F, window.seconds,
+                window.frames_per_second,
+            )  # fmt: skip
+    if not found:
+        yield from _cut_video(item, label, config, seed)
+
+
+def _clip(
+    item: MediaItem,
+    label: int | None,
+    config: ClipsConfig,
+    seed: int,
+    number: int,
+    frames: Sequence[np.ndarray],
+    indices_F: np.ndarray,
+    seconds: float | None,
+    rate: float | None,
+) -> Clip:
+    """Returns one clip of a video from its resized frames."""
+    if len({frame.shape for frame in frames}) > 1:
+        raise DataError(f"{item.name} changes the shape of its frames within a clip")
+    height, width = frames[0].shape[:2]
+    corner = crop_corner(height, width, config.size, _generators(item, number, seed)[1])
+    record = ClipRecord(
+        kind="video",
+        sources=(item.name,),
+        labels=(label,),
+        start_seconds=seconds,
+        frames_per_second=rate,
+        frame_indices=tuple(int(index) for index in indices_F),
+        crops=(corner,),
+    )
+    return Clip(_crop(np.stack(frames), corner, config.size), record)
+
+
+def _resized(image: "Image", config: ClipsConfig) -> np.ndarray:
+    return np.asarray(resize_shortest_side(image, config.size))
 
 
 def _crop(video_FHWC: np.ndarray, corner: tuple[int, int], size: int) -> np.ndarray:

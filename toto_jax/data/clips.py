@@ -26,10 +26,12 @@ class ClipsConfig:
     frames: int
     stride: int
     per_video: int
+    every_seconds: float
     validation_percent: float
     files_per_shard: int
     encode_batch: int
     max_pixels: int
+    max_frames: int
     synthetic_clips: int
 
     def __post_init__(self):
@@ -39,6 +41,11 @@ class ClipsConfig:
                 raise ConfigError(
                     f"config.clips.{field.name} must be a whole number of 1 or more, not {value!r}"
                 )
+        if self.every_seconds < 0 or (self.every_seconds and self.per_video != 1):
+            raise ConfigError(
+                f"config.clips.every_seconds={self.every_seconds!r} must be 0 for per_video clips of each video, or "
+                f"above 0 with per_video=1 (it is {self.per_video})"
+            )
         if not 0 <= self.validation_percent <= 100:
             raise ConfigError(
                 f"config.clips.validation_percent must lie in 0..100, not {self.validation_percent!r}"

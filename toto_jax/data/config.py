@@ -28,11 +28,11 @@ class DataConfig:
     annotations: the layout's own list files; see `data.sources`.
     labels: "layout" takes the classes that the layout tells; "none".
     shards: folder of `<source>/<split>` shards; "" means `<workdir>/shards`.
+    paired: the same for codes of the very same clips, where a task wants both; "" means `<workdir>/paired`.
     mixture: source -> whole-number weight, or its changes over steps (see `data.mixture`).
     window: shards of a source among which clips are shuffled; 0 for all of them.
     wait_seconds: how long to wait for a shard that is being staged.
     other_shapes: sources whose clips have another shape than the config's, with as many codes.
-    paired: the same for codes of the very same clips, where a task wants both; "" means `<workdir>/paired`.
     workers: processes that read shards; 0 reads in threads.
     prefetch: batches kept ready on the devices.
     """
@@ -42,11 +42,11 @@ class DataConfig:
     annotations: tuple[str, ...]
     labels: str
     shards: str
+    paired: str
     mixture: Mapping[str, Weight]
     window: int
     wait_seconds: float
     other_shapes: tuple[str, ...]
-    paired: str
     workers: int
     prefetch: int
 

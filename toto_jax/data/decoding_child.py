@@ -30,10 +30,8 @@ def serve(connection: Connection, cut: Callable[[Request], Iterator[Clip]]) -> N
             for clip in cut(request):
                 connection.send(clip)
             answer = None
-        except (ConfigError, DataError) as error:
-            answer = _out_of_memory(request) if isinstance(error.__cause__, MemoryError) else error
-        except MemoryError:
-            answer = _out_of_memory(request)
+        except (ConfigError, DataError, MemoryError) as error:
+            answer = _out_of_memory(request) if _lacked_memory(error) else error
         except Exception as error:  # a file has made a library fail in a way that nobody thought of
             answer = DataError(f"{_name(request)} made the decoder fail: {type(error).__name__}: {error}")
         connection.send(answer)
@@ -47,6 +45,12 @@ def limit(bytes_of_memory: int, parent: int) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         sys.exit(1)
+
+
+def _lacked_memory(error: BaseException | None) -> bool:
+    while error is not None and not isinstance(error, MemoryError):
+        error = error.__cause__
+    return error is not None
 
 
 def _out_of_memory(request: Request) -> DataError:

@@ -30,7 +30,7 @@ def read_item_image(item: MediaItem, size: int, max_pixels: int) -> "Image":
     if item.record is not None:
         (picture,) = _pictures_of_record(item)
         return read_image(picture, size, max_pixels)
-    with _opened(item) as source:
+    with opened_item(item) as source:
         return read_image(source, size, max_pixels)
 
 
@@ -40,6 +40,7 @@ def read_item_video(
     prepare: Callable[["Image"], np.ndarray],
     size: int,
     max_pixels: int,
+    max_frames: int,
 ) -> VideoFrames:
     """Reads the wanted frames of an item of kind "video"; the arguments are those of `video_reader.read_video`.
 
@@ -48,15 +49,24 @@ def read_item_video(
     """
     if item.record is not None:
         return read_frames(item.name, _pictures_of_record(item), choose, prepare, size, max_pixels)
-    with _opened(item) as source:
+    with opened_item(item) as source:
         if isinstance(source, pathlib.Path) and source.is_dir():
             return read_frame_folder(source, choose, prepare, size, max_pixels)
-        return read_video(source, choose, prepare, size, max_pixels)
+        return read_video(source, choose, prepare, size, max_pixels, max_frames)
+
+
+def is_video_file(item: MediaItem) -> bool:
+    """Returns whether a video is one file, or a part of one, and not a row of pictures."""
+    return item.record is None and (item.offset is not None or not os.path.isdir(item.path))
 
 
 @contextlib.contextmanager
-def _opened(item: MediaItem) -> Iterator[pathlib.Path | BinaryIO]:
-    """Gives what decoders open: the path of a file, or a stream of the bytes within a tar."""
+def opened_item(item: MediaItem) -> Iterator[pathlib.Path | BinaryIO]:
+    """Gives what decoders open: the path of a file, or a stream of the bytes within a tar.
+
+    Raises:
+      DataError: if there is no such tar.
+    """
     if item.offset is None:
         yield pathlib.Path(item.path)
         return

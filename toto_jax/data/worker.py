@@ -153,10 +153,14 @@ class Worker:
 
         def accepted() -> Iterator[Clip]:
             for item, clips in inputs:
+                kept = 0
                 try:
-                    yield from clips
+                    for clip in clips:
+                        kept += 1
+                        yield clip
                 except DataError as error:
-                    writer.reject(item.name, str(error))
+                    before = f"; {kept} clips from before that are kept" if kept else ""
+                    writer.reject(item.name, f"{error}{before}")
                 progress.advance(1)
 
         clips = rows_of_images(accepted(), self._clips.frames) if plan.kind == "image" else accepted()
