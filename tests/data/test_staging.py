@@ -93,6 +93,20 @@ def test_a_run_reads_the_same_batches_from_a_window_as_from_all(
     assert len(gone) > 5, "what is done with is deleted"
 
 
+def test_a_run_reads_nothing_beyond_its_last_step(bucket: pathlib.Path, local: pathlib.Path) -> None:
+    """What comes after isn't staged, so reading ahead would wait for it in vain."""
+    staged = stager(bucket, local)
+    staged.begin()
+    fill(staged, STEPS - 3, ROOM)
+    for index in range(2):
+        part = pipeline(local, process_index=index, process_count=2)
+        batches = list(part.batches_from(STEPS - 3, STEPS))
+        assert len(batches) == 3
+        np.testing.assert_array_equal(batches[-1]["ids"], part.batch_at(STEPS - 1)["ids"])
+    with pytest.raises(DataError, match="did not come within"):
+        pipeline(local).batch_at(STEPS + 8)
+
+
 def test_a_run_that_goes_back_finds_its_shards_again(bucket: pathlib.Path, local: pathlib.Path) -> None:
     staged = stager(bucket, local)
     staged.begin()
