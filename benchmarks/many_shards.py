@@ -7,6 +7,7 @@ holds in memory. "ours" keeps few of them open; "in windows" goes through 64 at 
 open" is ArrayRecord's own data source, which closes none. The limit is our reader over so few that none is closed.
 """
 
+import ctypes
 import os
 import pathlib
 import resource
@@ -23,31 +24,32 @@ from benchmarks.timing import median_cpu_seconds, median_seconds, repetitions
 from toto_jax.video import ClipGeometry
 
 _SHARDS = flags.DEFINE_integer("shards", 10_000, "Shards to read from.", lower_bound=2)
-BATCH, EACH, FEW, WINDOW = 32, 8, 200, 64
+_EACH = flags.DEFINE_integer("each", 8, "Clips in a shard.", lower_bound=1)
+BATCH, FEW, WINDOW = 32, 200, 64
 Work = tuple[dict[str, Any], Callable[[], dict[str, float]]]
 
 
-def ours(folder: str, source: str, window: int) -> Work:
+def ours(folder: str, source: str, window: int, each: int) -> Work:
     from toto_jax.data.manifest import read_manifest
     from toto_jax.data.pipeline import Pipeline
     from toto_jax.data.shard_reader import MOST_OPEN, ShardReader
 
     place = pathlib.Path(folder) / source / "train"
     reader = ShardReader(place, read_manifest(place))
-    kept = min(len(reader) // EACH, MOST_OPEN)
-    memory = _memory_each(lambda shard: reader.read([shard * EACH]), kept)
+    kept = min(len(reader) // each, MOST_OPEN)
+    memory = _memory_each(lambda shard: reader.read([shard * each]), kept)
     batches = Pipeline(pathlib.Path(folder), {source: 1}, BATCH, seed=0, window=window).batches_from(0)
     return _rounds(lambda: next(batches), memory)
 
 
-def left_open(folder: str, source: str, window: int) -> Work:
+def left_open(folder: str, source: str, window: int, each: int) -> Work:
     from array_record.python.array_record_data_source import ArrayRecordDataSource
 
     files = sorted((pathlib.Path(folder) / source / "train").glob("*.array_record"))
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     data, rng = ArrayRecordDataSource([str(path) for path in files]), np.random.default_rng(0)
-    memory = _memory_each(lambda shard: data[shard * EACH], len(files))
+    memory = _memory_each(lambda shard: data[shard * each], len(files))
 
     def batch() -> np.ndarray:
         records = data.__getitems__(rng.integers(0, len(data), BATCH).tolist())
@@ -57,12 +59,26 @@ def left_open(folder: str, source: str, window: int) -> Work:
 
 
 def _memory_each(read: Callable[[int], object], shards: int) -> float:
-    """Returns the KiB by which memory grows with each shard that is opened to read from it."""
+    """Returns the KiB that are allocated with each shard that is opened to read from it."""
     read(0)
-    before = _resident()
+    before = _allocated()
     for shard in range(1, shards):
         read(shard)
-    return (_resident() - before) / max(shards - 1, 1) / 1024
+    return (_allocated() - before) / max(shards - 1, 1) / 1024
+
+
+class _Mallinfo(ctypes.Structure):
+    """What glibc's `mallinfo2` returns; the fields without a name are of no use here."""
+
+    _fields_ = [(name, ctypes.c_size_t) for name in (*"abcd", "mapped", "f", "g", "allocated", "i", "j")]
+
+
+def _allocated() -> int:
+    """Bytes in use: what is resident says little while the allocator keeps memory for later."""
+    mallinfo = ctypes.CDLL(None).mallinfo2
+    mallinfo.restype = _Mallinfo
+    found = mallinfo()
+    return found.allocated + found.mapped
 
 
 def _resident() -> int:
@@ -85,7 +101,7 @@ def compare(bench: Bench) -> list[Row]:
     geometry, many = (
         (ClipGeometry(2, 4, 4), 300) if bench.smoke else (ClipGeometry(16, 16, 16), _SHARDS.value)
     )
-    write_shards(bench.folder, 4 * EACH, geometry, 8192)
+    write_shards(bench.folder, 4 * _EACH.value, geometry, 8192)
     copy_shards(bench.folder, "few", FEW)
     copy_shards(bench.folder, "many", many)
     contestants = {
@@ -95,7 +111,7 @@ def compare(bench: Bench) -> list[Row]:
         f"{many:,} all left open": ("left_open", "many", 0),
     }
     for name, (factory, source, window) in contestants.items():
-        settings = dict(folder=str(bench.folder), source=source, window=window)
+        settings = dict(folder=str(bench.folder), source=source, window=window, each=_EACH.value)
         bench.add(name, f"benchmarks.many_shards:{factory}", **settings)
     rows = []
     for name, taken in bench.run().items():

@@ -1,6 +1,5 @@
 """What main says to input that can't be, and that it loses nothing: each case in a real process."""
 
-import dataclasses
 import pathlib
 import resource
 import shutil
@@ -8,7 +7,6 @@ import shutil
 import pytest
 
 from tests.processes import TINY, end, start
-from toto_jax.data.manifest import MANIFEST, read_manifest
 from toto_jax.errors import ConfigError, DataError, StorageError
 from toto_jax.tokenizers.dvae import DVAE
 from toto_jax.tokenizers.dvae_network import DVAEConfig
@@ -37,45 +35,6 @@ def test_a_missing_shard_stops_the_run_before_it_starts(ready: pathlib.Path) -> 
     shard = sorted((ready / "shards" / "media" / "train").glob("*.array_record"))[0]
     shard.unlink()
     assert shard.name in end(start("main", *TINY, f"--workdir={ready}"), DataError.exit_code)
-
-
-def test_mixtures_that_cannot_be_stop_the_run_before_it_starts(
-    ready: pathlib.Path, tmp_path: pathlib.Path
-) -> None:
-    """A weight of nothing, an absent source, an empty one, and one of another tokenizer."""
-    media = ready / "shards" / "media"
-    manifest = read_manifest(media / "train")
-    others = {
-        "hollow": dataclasses.replace(manifest, shards=()),
-        "foreign": dataclasses.replace(
-            manifest, tokenizer=dataclasses.replace(manifest.tokenizer, content_hash="f" * 64)
-        ),
-    }
-    for name, changed in others.items():
-        shutil.copytree(media, ready / "shards" / name)
-        (ready / "shards" / name / "train" / MANIFEST).write_text(changed.to_json())
-    cases = {
-        "{'media': 0}": (ConfigError, "config.data.mixture has no source of positive weight"),
-        "{'media': ((5, 1),)}": (ConfigError, "must say the weight from step 0 on first"),
-        "{'media': 1, 'nowhere': 1}": (DataError, "There are no shards of nowhere in"),
-        "{'media': 1, 'hollow': ((0, 0), (9, 1))}": (DataError, "hollow/train holds no clips"),
-        "{'media': 1, 'foreign': 1}": (DataError, "their codes mean different things"),
-    }
-    processes = []
-    for number, mixture in enumerate(cases):
-        config = tmp_path / f"mixture{number}.py"
-        config.write_text(
-            "from configs import quickstart\nfrom ml_collections import ConfigDict\n\n\ndef get_config():\n"
-            f"    c = quickstart.get_config()\n    c.data.mixture = ConfigDict({mixture})\n    return c\n"
-        )
-        workdir = tmp_path / f"run{number}"
-        workdir.mkdir()
-        (workdir / "tokenizer").symlink_to(ready / "tokenizer")
-        flags = [f"--config={config}", *TINY[1:], "--config.data.media=", f"--workdir={workdir}"]
-        processes.append(start("main", *flags, f"--config.data.shards={ready / 'shards'}"))
-    for process, (error, message) in zip(processes, cases.values(), strict=True):
-        assert message in end(process, error.exit_code)
-    assert not list(tmp_path.glob("run?/checkpoints/*"))
 
 
 def test_another_tokenizer_stops_the_run_before_it_starts(ready: pathlib.Path) -> None:

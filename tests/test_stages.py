@@ -1,4 +1,6 @@
+import dataclasses
 import pathlib
+import shutil
 
 import jax
 import pytest
@@ -6,13 +8,15 @@ from ml_collections import ConfigDict
 
 from configs import patches, quickstart
 from tests.interop.test_hf_run import write_tokenizer
-from toto_jax.data.manifest import read_manifest
+from toto_jax.config import from_json
+from toto_jax.data.manifest import MANIFEST, read_manifest
 from toto_jax.errors import ConfigError, DataError
 from toto_jax.experiment import build
 from toto_jax.settings import parse
-from toto_jax.stages import FREE_KEYS, check_tokenizer, claim_workdir, prepare
+from toto_jax.stages import FREE_KEYS, check_tokenizer, claim_workdir, prepare, run
 from toto_jax.tokenizers.base import TokenizerSpec
 from toto_jax.tokenizers.loading import load_tokenizer
+from toto_jax.training.checkpoint import list_steps
 
 
 @pytest.fixture
@@ -36,6 +40,34 @@ def test_a_workdir_refuses_another_experiment(config: ConfigDict, tmp_path: path
     with pytest.raises(ConfigError, match=r"model.layers: 4 -> 5\n  optimizer.learning_rate: 0.003 -> 1e-09"):
         claim_workdir(config, tmp_path)
     assert '"learning_rate": 0.003' in (tmp_path / "config.json").read_text(), "nothing was lost"
+
+
+CASES = {
+    "nothing": ({"media": 0}, ConfigError, "config.data.mixture has no source of positive weight"),
+    "late": ({"media": ((5, 1),)}, ConfigError, "must say the weight from step 0 on first"),
+    "absent": ({"media": 1, "nowhere": 1}, DataError, "There are no shards of nowhere in"),
+    "empty": ({"media": 1, "hollow": ((0, 0), (9, 1))}, DataError, "hollow/train holds no clips"),
+    "foreign": ({"media": 1, "foreign": 1}, DataError, "their codes mean different things"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_mixture_that_cannot_be_stops_the_run(
+    case: str, finished: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    mixture, error, message = CASES[case]
+    media, shards = finished / "shards" / "media", tmp_path / "shards"
+    manifest = read_manifest(media / "train")
+    foreign = dataclasses.replace(manifest.tokenizer, content_hash="f" * 64)
+    for name, changes in (("media", {}), ("hollow", {"shards": ()}), ("foreign", {"tokenizer": foreign})):
+        shutil.copytree(media, shards / name)
+        path = shards / name / "train" / MANIFEST
+        path.write_text(dataclasses.replace(manifest, **changes).to_json())
+    config = from_json((finished / "config.json").read_text()).unlock()
+    config.data.media, config.data.shards, config.data.mixture = "", str(shards), ConfigDict(mixture)
+    with pytest.raises(error, match=message):
+        run(config, tmp_path / "run", lambda line: None)
+    assert not list_steps(tmp_path / "run" / "checkpoints")
 
 
 def test_free_keys_exist(config: ConfigDict) -> None:

@@ -118,12 +118,11 @@ class Experiment:
         return self.workdir / "checkpoints"
 
     def batches_from(self, step: int) -> Iterator[Batch]:
-        """Returns global batches on the devices, from step `step` on."""
+        """Returns global batches on the devices, from step `step` to the run's last."""
         from toto_jax.data.pipeline import to_devices
 
-        return to_devices(
-            self.pipeline.batches_from(step), self.trainer.batch_shardings, self.settings.data.prefetch
-        )
+        batches = self.pipeline.batches_from(step, self.settings.train.steps)
+        return to_devices(batches, self.trainer.batch_shardings, self.settings.data.prefetch)
 
     def epochs(self, step: int) -> dict[str, float]:
         """Returns `epochs/<source>`: how often the steps before `step` have gone through each source."""

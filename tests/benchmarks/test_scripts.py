@@ -27,6 +27,7 @@ def test_pipeline(tmp_path: pathlib.Path) -> None:
     assert all(row["Mtokens/s a core"] > 0 for row in rows)
 
 
+@pytest.mark.reference
 def test_many_shards(tmp_path: pathlib.Path) -> None:
     limit, ours, windows, left_open = run("many_shards", tmp_path)
     assert all(row["records/s a core"] > 0 for row in (limit, ours, windows, left_open))

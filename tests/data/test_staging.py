@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import shutil
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from toto_jax.data import shard_reader, staging
 from toto_jax.data.clip_record import ClipRecord
-from toto_jax.data.manifest import MANIFEST, Manifest, read_manifest
+from toto_jax.data.manifest import MANIFEST, Manifest, read_manifest, verify
 from toto_jax.data.mixture import Mixture
 from toto_jax.data.pipeline import Pipeline
 from toto_jax.data.shard_reader import ShardReader
@@ -91,6 +92,20 @@ def test_a_run_reads_the_same_batches_from_a_window_as_from_all(
         }
         np.testing.assert_array_equal(windowed.batch_at(step)["ids"], whole.batch_at(step)["ids"])
     assert len(gone) > 5, "what is done with is deleted"
+
+
+def test_a_run_reads_nothing_beyond_its_last_step(bucket: pathlib.Path, local: pathlib.Path) -> None:
+    """What comes after isn't staged, so reading ahead would wait for it in vain."""
+    staged = stager(bucket, local)
+    staged.begin()
+    fill(staged, STEPS - 3, ROOM)
+    for index in range(2):
+        part = pipeline(local, process_index=index, process_count=2)
+        batches = list(part.batches_from(STEPS - 3, STEPS))
+        assert len(batches) == 3
+        np.testing.assert_array_equal(batches[-1]["ids"], part.batch_at(STEPS - 1)["ids"])
+    with pytest.raises(DataError, match="did not come within"):
+        pipeline(local).batch_at(STEPS + 8)
 
 
 def test_a_run_that_goes_back_finds_its_shards_again(bucket: pathlib.Path, local: pathlib.Path) -> None:
@@ -219,6 +234,30 @@ def test_shards_of_somebody_else_are_never_deleted(bucket: pathlib.Path, local: 
             stager(bucket, local, **changes)
 
 
+def test_a_store_that_has_changed_is_noticed(bucket: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    copy, local = tmp_path / "copy", tmp_path / "local"
+    shutil.copytree(bucket, copy)
+    stager(copy, local).begin()
+    path = copy / "films" / "train" / MANIFEST
+    manifest = read_manifest(path.parent)
+    path.write_text(dataclasses.replace(manifest, shards=manifest.shards[:10][::-1]).to_json())
+    with pytest.raises(ConfigError, match="has changed since|holds something else"):
+        stager(copy, local)
+
+
+def test_a_staged_folder_is_not_looked_at_as_if_it_were_whole(
+    bucket: pathlib.Path, local: pathlib.Path
+) -> None:
+    stager(bucket, local).begin()
+    with pytest.raises(
+        DataError, match=f"holds only the shards that a run reads next; look at those in {bucket}"
+    ):
+        verify(local / "films" / "train")
+    (local / "films" / "train" / STAGED).write_text("{")
+    with pytest.raises(DataError, match="staged.json is damaged"):
+        read_manifest(local / "films" / "train")
+
+
 def test_the_reader_waits_and_then_says_what_to_start(bucket: pathlib.Path, local: pathlib.Path) -> None:
     stager(bucket, local).begin()
     with pytest.raises(
@@ -272,5 +311,3 @@ def test_windows_are_needed_in_the_order_in_which_they_are_read(bucket: pathlib.
                     while file not in [shard.file for shard in mine[at].shards]:
                         at += 1
                         assert mine[at].step == step, "a window is due when it is first read from"
-    assert read_staged(bucket / "films" / "train") is None
-    assert not (bucket / "films" / "train" / STAGED).exists()

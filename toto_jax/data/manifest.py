@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from toto_jax.data.clip_record import ClipRecord
-from toto_jax.data.staged import STAGED
+from toto_jax.data.staged import read_staged
 from toto_jax.errors import ConfigError, DataError
 from toto_jax.tokenizers.base import TokenizerSpec
 
@@ -99,7 +99,7 @@ def read_manifest(folder: pathlib.Path) -> Manifest:
         what = "is unfinished" if folder.is_dir() and any(folder.iterdir()) else "has no shards"
         raise DataError(f"{folder} {what}: it lacks {MANIFEST}; {RUN_AGAIN}")
     manifest = parse_manifest(path.read_text(), str(path))
-    if not (folder / STAGED).exists():
+    if read_staged(folder) is None:
         for shard in manifest.shards:
             _check_size(folder, shard)
     return manifest
@@ -138,9 +138,12 @@ def verify(folder: pathlib.Path) -> Manifest:
       DataError: as `read_manifest`, and if a shard's content is not what was written.
     """
     folder = pathlib.Path(folder)
-    manifest = read_manifest(folder)
+    manifest, staged = read_manifest(folder), read_staged(folder)
+    if staged is not None:
+        raise DataError(
+            f"{folder} holds only the shards that a run reads next; look at those in {staged.source}"
+        )
     for shard in manifest.shards:
-        _check_size(folder, shard)
         check_shard(folder, shard)
     return manifest
 

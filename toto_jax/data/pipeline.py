@@ -136,10 +136,16 @@ class Pipeline:
         index, count = self._process
         return self._batches[step * count + index]
 
-    def batches_from(self, step: int) -> Iterator[dict[str, np.ndarray]]:
-        """Returns an endless iterator of this process's rows from step `step` on."""
+    def batches_from(self, step: int, end: int | None = None) -> Iterator[dict[str, np.ndarray]]:
+        """Returns an iterator of this process's rows from step `step` on.
+
+        Args:
+          step: the first one.
+          end: the step before which it ends; nothing beyond is read ahead. None for never.
+        """
         index, count = self._process
-        batches = self._batches[slice(step * count + index, _ENDLESS, count)]
+        stop = _ENDLESS if end is None else end * count
+        batches = self._batches[slice(step * count + index, stop, count)]
         options = grain.ReadOptions(num_threads=READ_AHEAD, prefetch_buffer_size=READ_AHEAD)
         dataset = batches.to_iter_dataset(options)
         if self._workers:

@@ -43,11 +43,13 @@ def stage() -> None:
     stager = Stager(store, folder, mixture, data.window, settings.seed, steps, _COPIES.value, say)
     stager.check_room(room, _steps_ahead(settings))
     stager.begin()
-    said = None
+    ready = False
     while (step := steps_done(workdir)) < steps:
         copied, missing = stager.advance(step, room)
-        if not missing and step != said:
-            said = step
+        if copied or missing:
+            ready = False
+        if not missing and not ready:
+            ready = True
             say(f"step {step}: {folder} holds what comes next")
         if _ONCE.value and not missing:
             return
