@@ -166,6 +166,7 @@ def test_the_papers_optimisation() -> None:
         (lambda c: c.evals.update(x=ConfigDict({"type": "reconstruction", "every": 0})), "measures tokenizer"),
         (lambda c: c.mesh.update(fsdp=3), "can't be laid over 1 device"),
         (lambda c: c.data.update(labels="folders"), "did you mean 'folder'"),
+        (lambda c: c.data.update(other_shapes=("high",)), "other_shapes names 'high'; known: media"),
     ],
 )  # fmt: skip
 def test_mistakes_stop_before_any_work(change: object, message: str, tmp_path: pathlib.Path) -> None:
