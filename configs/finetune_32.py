@@ -84,7 +84,7 @@ def _small() -> ConfigDict:
     c.clips.size = 64
     c.clips.frames = 2
     c.model.rope_base = 50_000.0
-    c.optimizer.learning_rate = 3e-4
+    # At the learning rate of the first run: a tenth of it is too slow here (docs/finetune.md).
     c.train.steps = 150
     c.optimizer.warmup_steps = c.train.steps // 20
     c.evals.validation_loss.every = 75

@@ -72,6 +72,7 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path, log: Log = pri
     Returns:
       The experiment, for whoever wants to go on with it.
     """
+    # Before the workdir is claimed, as a config with a mistake in it would stay there.
     experiment = build(config, workdir)
     settings, origin = experiment.settings, find_starting_point(experiment)
     on_first_process(lambda: claim_workdir(config, workdir))

@@ -84,7 +84,9 @@ def test_a_run_starts_with_given_parameters_and_goes_on_without_them(tmp_path: p
     def read() -> Any:
         return jax.device_put(given, trained.state_shardings.params)
 
-    state = trained.init(read())
+    read_once = read()
+    state = trained.init(read_once)
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(read_once)), "no second copy is kept"
     for params in (state.params, state.ema):
         jax.tree.map(np.testing.assert_array_equal, params, given)
     for leaf in jax.tree.leaves((state.opt_state, state.step, state.bad_steps, state.bad_steps_in_a_row)):
