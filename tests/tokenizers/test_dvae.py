@@ -76,9 +76,9 @@ def test_memory_is_bounded_by_chunks_of_one_size(monkeypatch: pytest.MonkeyPatch
     codes, seen = tokenizer.encode(video), []
     whole = frame_tokenizer._encode
 
-    def watched(dvae: DVAE, params: Params, pixels_NHWC: np.ndarray) -> jax.Array:
+    def watched(dvae: DVAE, dtype: str, params: Params, pixels_NHWC: np.ndarray) -> jax.Array:
         seen.append(pixels_NHWC.shape[0])
-        return whole(dvae, params, pixels_NHWC)
+        return whole(dvae, dtype, params, pixels_NHWC)
 
     monkeypatch.setattr(frame_tokenizer, "_encode", watched)
     # A frame's largest activation has 16 * 16 pixels * 16 channels = 4 * 4 codes * 256 values.
