@@ -88,7 +88,8 @@ def test_who_is_missing_is_named_in_time(tmp_path: pathlib.Path) -> None:
 
 @pytest.mark.parametrize("media", ["/nowhere"])
 def test_both_processes_end_with_the_first_ones_error(tmp_path: pathlib.Path, media: str) -> None:
-    done = ends(pair(*TINY, f"--workdir={tmp_path}", f"--config.data.media={media}"))
+    mesh = [f"--config.tokenizer.training.mesh.{key}" for key in ("fsdp=1", "data=-1")]
+    done = ends(pair(*TINY, *mesh, f"--workdir={tmp_path}", f"--config.data.media={media}"))
     assert [code for code, _ in done] == [DataError.exit_code] * 2, done
     assert media in done[0][1]
     assert "Process 0: " in done[1][1]

@@ -1,4 +1,4 @@
-"""Ego4D to token shards: 64 clips of each full-length video, without classes.
+"""Ego4D to token shards: clip after clip of each full-length video, without classes.
 
   python -m toto_jax.pretokenize --config=configs/pretokenize/ego4d.py --workdir=runs/paper \\
       --config.data.media=/data/ego4d/v2/full_scale --config.tokenizer.path=/path/to/tokenizer
@@ -13,8 +13,8 @@ The smaller `video_540ss` (540 pixels) has the same form and suffices. ego4d.jso
 manifest: --config.data.annotations="('../ego4d.json',)". Splits of Ego4D belong to its benchmarks, so 2 percent is
 held out.
 
-Table 2 has 3,750 hours and 103B codes of every frame at 30 a second; one pass over every 4th frame would be 6.3M
-clips of 4,096 codes, 25.9B. As it stands here 10 thousand videos give 0.6M clips, 2.6B codes.
+Table 2 has 3,750 hours: with a clip from each 2.13 seconds, as long as 64 frames at 30 a second, 6.3M clips of 4,096
+codes, 25.9B (the table's 103B count every frame).
 """
 
 from ml_collections import ConfigDict
@@ -28,6 +28,6 @@ def get_config() -> ConfigDict:
     c.data.layout = "ego4d"
     c.data.annotations = ("manifest.csv",)
     c.data.mixture = ConfigDict({"ego4d": 1})
-    c.clips.per_video = 64
+    c.clips.every_seconds = 2.13
     c.clips.files_per_shard = 16
     return c

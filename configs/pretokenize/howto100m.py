@@ -1,4 +1,4 @@
-"""HowTo100M to token shards: 16 clips of each video, without classes.
+"""HowTo100M to token shards: clip after clip of each video, without classes.
 
   python -m toto_jax.pretokenize --config=configs/pretokenize/howto100m.py --workdir=runs/paper \\
       --config.data.media=/data/howto100m/videos --config.tokenizer.path=/path/to/tokenizer
@@ -12,8 +12,9 @@ github.com/antoine77340/MIL-NCE_HowTo100M names, or from YouTube:
 Videos that are listed and not there are rejected by name in rejected.jsonl; more than half of them stop the job.
 There is no official split: 0.1 percent is held out.
 
-Table 2 has 1.172M videos and 92,627 hours: 18.8M clips of 4,096 codes, 77B. One pass over every 4th frame would be
-156M clips, 640B codes (the table's 2,560B count every frame at 30 a second).
+Table 2 has 1.172M videos and 92,627 hours: with a clip from each 2.13 seconds, as long as 64 frames at 30 a second,
+156M clips of 4,096 codes, 640B (the table's 2,560B count every frame). --config.clips.every_seconds=213 would make a
+hundredth of that.
 """
 
 from ml_collections import ConfigDict
@@ -27,6 +28,6 @@ def get_config() -> ConfigDict:
     c.data.layout = "howto100m"
     c.data.annotations = ("../HowTo100M_v1.csv",)
     c.data.mixture = ConfigDict({"howto100m": 1})
-    c.clips.per_video = 16
+    c.clips.every_seconds = 2.13
     c.clips.validation_percent = 0.1
     return c

@@ -9,11 +9,15 @@ from toto_jax.errors import ConfigError
 def config(**changes: Any) -> DataConfig:
     values = dict(
         media="",
+        layout="files",
+        annotations=(),
         labels="none",
         shards="",
+        paired="",
         mixture={"media": 1},
         window=0,
         wait_seconds=1.0,
+        other_shapes=(),
         workers=0,
         prefetch=2,
     )
@@ -28,7 +32,7 @@ def test_sources_are_those_that_are_read_at_one_time_or_another() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"labels": "folders"}, "config.data.labels='folders' is unknown; did you mean 'folder'"),
+        ({"labels": "layouts"}, "config.data.labels='layouts' is unknown; did you mean 'layout'"),
         ({"mixture": {"a": -1}}, "config.data.mixture.a=-1 must be a whole number"),
         ({"window": -1}, "window >= 0 and wait_seconds > 0, got -1"),
         ({"wait_seconds": 0}, "window >= 0 and wait_seconds > 0, got 0 and 0"),

@@ -28,11 +28,12 @@ class Greys:
 
 
 @pytest.fixture
-def write(tmp_path: pathlib.Path, clips_config: Callable[..., ClipsConfig]) -> Write:
+def write(tmp_path: pathlib.Path, clips_config: Callable[..., ClipsConfig], data_config, decoding) -> Write:
     def one(name: str, codes: bool, seed: int = 0, **changes: int | float) -> dict[str, Manifest]:
         tokenizer = Greys() if codes else None
         clips = clips_config(**{"synthetic_clips": 24, **changes})
-        return pretokenize("synthetic", "folder", clips, tokenizer, tmp_path / name / "films", seed)
+        data = data_config("synthetic", labels="layout")
+        return pretokenize(data, clips, decoding, tokenizer, tmp_path / name / "films", seed)
 
     return one
 
