@@ -53,8 +53,10 @@ def write_shards() -> None:
             print("{} of {} units are written, and hold what was written".format(*job.verify()))
         if not finished:
             tokenizer = load_shard_tokenizer(settings, workdir, what)
-            print(describe_work(job.work(tokenizer, settings.decoding, share, timeline), timeline))
-        if _MERGE.value or not finished:
+            worker = job.work(tokenizer, settings.decoding, share, timeline)
+            print(describe_work(worker.clips_written, timeline))
+            print(describe_shards(job, job.close(worker.complete)))
+        if _MERGE.value:
             print(describe_shards(job, job.close()))
     if _TRACE.value:
         timeline.write(pathlib.Path(_TRACE.value))

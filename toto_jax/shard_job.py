@@ -70,7 +70,8 @@ def write_unit(number: int, what: str, config: str, workdir: str) -> int:
       workdir: of the run.
     """
     job, tokenizer, settings = _opened(what, config, workdir)
-    return job.work(tokenizer, settings.decoding, Share(0, 1), Timeline(keep=False), [job.units[number]])
+    unit = [job.units[number]]
+    return job.work(tokenizer, settings.decoding, Share(0, 1), Timeline(keep=False), unit).clips_written
 
 
 @functools.cache

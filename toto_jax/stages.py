@@ -166,8 +166,8 @@ def write_shards(settings: Settings, workdir: pathlib.Path, what: str) -> None:
     job = open_shard_job(settings, workdir, what, listed=True)
     tokenizer = load_shard_tokenizer(settings, workdir, what)
     share = Share(jax.process_index(), jax.process_count())
-    job.work(tokenizer, settings.decoding, share, Timeline(keep=False))
-    on_first_process(lambda: job.close() and None)
+    complete = job.work(tokenizer, settings.decoding, share, Timeline(keep=False)).complete
+    on_first_process(lambda: job.close(complete) and None)
 
 
 def check_tokenizer(settings: Settings, spec: TokenizerSpec) -> None:

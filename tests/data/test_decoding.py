@@ -114,6 +114,17 @@ def test_a_decoder_that_swells_is_refused_the_memory(request_for, tmp_path: path
     decoders.close()
 
 
+def test_sixty_megapixels_are_cut_within_the_usual_limits(
+    decoding: DecodingConfig, request_for, tmp_path: pathlib.Path
+) -> None:
+    Image.new("L", (10_000, 6_000), 77).save(tmp_path / "large.png")
+    decoders = Decoders(decoding)
+    item = file_item("large.png", str(tmp_path / "large.png"))
+    (clip,) = decoders.clips(request_for(item, max_pixels=64_000_000))
+    assert (clip.video_FHWC == 77).all()
+    decoders.close()
+
+
 def test_children_end_with_a_parent_that_is_killed(tmp_path: pathlib.Path, clips_config) -> None:
     config: ClipsConfig = clips_config()
     values = tuple(getattr(config, name) for name in config.__dataclass_fields__)

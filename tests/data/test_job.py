@@ -29,7 +29,7 @@ def opened(tmp_path: pathlib.Path, clips_config, data_config) -> Open:
 
 
 def work(job: Job, decoding, **options: object) -> int:
-    return job.work(PixelsTokenizer(), decoding, Share(0, 1), Timeline(keep=False), **options)
+    return job.work(PixelsTokenizer(), decoding, Share(0, 1), Timeline(keep=False), **options).clips_written
 
 
 def test_damage_is_found_and_named(opened: Open, decoding) -> None:

@@ -57,8 +57,8 @@ class Job:
         share: Share,
         timeline: Timeline,
         units: Sequence[UnitPlan] | None = None,
-    ) -> int:
-        """Takes units until all are complete, whoever completed them, and returns how many clips it wrote.
+    ) -> Worker:
+        """Takes units until all are complete, whoever completed them, and returns what it knows of them.
 
         Args:
           tokenizer: of this spec.
@@ -84,15 +84,18 @@ class Job:
         )
         with self._keeping(worker.complete):
             worker.run(self._check_rejections)
-        return worker.clips_written
+        return worker
 
-    def close(self) -> dict[str, Manifest]:
+    def close(self, complete: Mapping[UnitPlan, Unit] | None = None) -> dict[str, Manifest]:
         """Writes each split's manifest and ledger, and returns the manifests.
+
+        Args:
+          complete: the units, if they are known; they are read otherwise.
 
         Raises:
           DataError: if units are missing, with the first one's name, or over half of the inputs are unusable.
         """
-        complete = self._read()
+        complete = self._read() if complete is None else complete
         missing = [plan for plan in self.units if plan not in complete]
         if missing:
             raise DataError(

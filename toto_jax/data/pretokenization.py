@@ -61,8 +61,7 @@ def pretokenize(
     """
     tokenizer = tokenizer or PixelsTokenizer()
     job = open_job(data, clips, tokenizer.spec, out, seed, listed=False)
-    job.work(tokenizer, decoding, Share(0, 1), Timeline(keep=False))
-    return job.close()
+    return job.close(job.work(tokenizer, decoding, Share(0, 1), Timeline(keep=False)).complete)
 
 
 def open_job(

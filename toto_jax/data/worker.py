@@ -66,6 +66,10 @@ class Worker:
     seed: of the random starts and crops.
     share: which units it begins with.
     timeline: of what it does.
+
+    Attributes:
+    complete: the units that are known to be complete, whoever wrote them.
+    clips_written: by this worker.
     """
 
     def __init__(
