@@ -30,7 +30,8 @@ def get_config() -> ConfigDict:
     # "patch_to_code": folder of shards of the same clips' codes; "" means <workdir>/paired.
     c.data.paired = ""
     # source -> whole-number weight in every block of sum(weights) rows, or its changes over steps:
-    # ((0, 20), (10_000, 40)) is 20 up to step 9,999 and 40 from then on.
+    # ((0, 20), (10_000, 40)) is 20 up to step 9,999 and 40 from then on. Changes are set in the whole dict at once:
+    # --config.data.mixture="{'a': 1, 'b': ((0, 20), (10000, 40))}".
     c.data.mixture = ConfigDict({"media": 1})
     c.data.window = (
         0  # shards among which clips are shuffled, drawn anew in each epoch; 0 for all of a source
@@ -54,7 +55,9 @@ def get_config() -> ConfigDict:
     c.clips.files_per_shard = 256  # inputs that become one shard: the unit of restart
     c.clips.encode_batch = 8  # clips tokenized at once
     c.clips.max_pixels = 64_000_000  # of one frame; larger is rejected before it is decoded
-    c.clips.max_frames = 2_000_000  # of a video, 18 hours at 30 a second; what is behind them is left out
+    c.clips.max_frames = (
+        2_000_000  # of a video, 18 hours at 30 a second; a longer one is rejected from there on
+    )
     c.clips.synthetic_clips = 1024  # rendered when media is "synthetic"
 
     c.decoding = ConfigDict()  # child processes that cut clips; what exceeds a limit costs that input

@@ -230,6 +230,14 @@ def test_the_dvaes_published_schedules() -> None:
     assert (settings.train.batch_size, settings.train.steps) == (512, 3_000_000)
 
 
+PROBES = ConfigDict(
+    dict(
+        type="probes", every=0, source="photos", train_clips=8, validation_clips=8, batch_size=8, steps=1,
+        learning_rate=1e-3, weight_decay=0.0, heads=1,
+    )
+)  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -245,6 +253,8 @@ def test_the_dvaes_published_schedules() -> None:
         (lambda c: c.mesh.update(fsdp=3), "can't be laid over 1 device"),
         (lambda c: c.data.update(labels="layouts"), "did you mean 'layout'"),
         (lambda c: c.data.update(layout="kinetic"), "did you mean 'kinetics'"),
+        (lambda c: c.tokenizer.update(encode_dtype="bf16"), "encode_dtype='bf16' is unknown; did you mean 'bfloat16'"),
+        (lambda c: c.evals.update(x=PROBES), "config.evals.x.source='photos'; known: media"),
         (lambda c: c.data.update(other_shapes=("high",)), "other_shapes names 'high'; known: media"),
     ],
 )  # fmt: skip

@@ -58,7 +58,8 @@ def test_parameters_are_those_of_the_other_run_on_another_mesh(
     for params in (state.params, state.ema):
         jax.tree.map(np.testing.assert_array_equal, params, wanted)
     assert not any(np.any(leaf) for leaf in jax.tree.leaves((state.opt_state, state.step)))
-    one = build(tiny(finished / "checkpoints" / "9"), tmp_path)
+    tokenizer = {"tokenizer.path": str(finished / "tokenizer")}
+    one = build(tiny(finished / "checkpoints" / "9", **tokenizer), tmp_path)
     assert find_starting_point(one).checkpoint.name == "9", "a checkpoint may be named as well"
 
 

@@ -13,7 +13,7 @@ import jax
 import ml_collections
 from jax.sharding import Mesh
 
-from toto_jax.errors import CheckpointError, ConfigError, DataError
+from toto_jax.errors import CheckpointError, ConfigError, DataError, nearest
 from toto_jax.evaluation.context import EvaluationContext, Split
 from toto_jax.evaluation.record import write_results
 from toto_jax.evaluation.registry import build_evaluator, check_evaluator, run_evaluator
@@ -162,7 +162,6 @@ class Experiment:
     def evaluators(self) -> Mapping[str, Any]:
         """Evaluators of config.evals by name, each built once so that each compiles once."""
         settings = self.settings
-        names = [name for name in settings.data.sources if name not in settings.data.other_shapes]
         context = EvaluationContext(
             task=self.task,
             mesh=self.mesh,
@@ -176,7 +175,7 @@ class Experiment:
                     )
                     for split in ("train", "validation")
                 }
-                for name in names
+                for name in settings.evaluated_sources
             },
             load_tokenizer=self.load_tokenizer,
             tokenizer_of=lambda params: FrameTokenizer(
@@ -281,6 +280,11 @@ def build(
     settings = parse(config)
     for name, entry in settings.evals.items():
         check_evaluator(name, entry, settings.task)
+        source = entry.get("source")
+        if source and source not in settings.evaluated_sources:
+            raise ConfigError(
+                f"config.evals.{name}.source={source!r}; {nearest(source, settings.evaluated_sources)}"
+            )
     mesh = make_mesh(settings.mesh, devices)
     # Of the mesh and not of this process: a program for TPUs is compiled on machines without one.
     task = build_task(settings, mesh.devices.flat[0].platform)

@@ -230,14 +230,19 @@ def save_pretrained(
       step: of the checkpoint.
 
     Raises:
-      ConfigError: if the folder holds something, or the config can't be.
+      ConfigError: if the folder holds something, or the config can't be, or is of patches.
       CheckpointError: if the tokenizer can't be loaded, or the parameters are not those of the config's model.
       StorageError: if something can't be written.
     """
     path, tokenizer = pathlib.Path(path), pathlib.Path(tokenizer)
     if path.exists() and any(path.iterdir()):
         raise ConfigError(f"{path} is not empty; give a new folder")
-    load_tokenizer(tokenizer)
+    if config.task != "next_token":
+        raise ConfigError(f"A saved run is a Toto over codes, and not of the task {config.task!r}")
+    spec = load_tokenizer(tokenizer).spec.encoded_in(config.tokenizer.encode_dtype)
+    config = from_json(to_json(config))
+    with config.unlocked():
+        config.tokenizer.path = ""  # the copy below, which moves along
     experiment = build(_for_one_device(config, None), path, jax.local_devices()[:1])
     wanted, found = (
         {name: leaf.shape for name, leaf in named_leaves(tree).items()}
@@ -261,7 +266,7 @@ def save_pretrained(
         (path / "config.json").write_text(to_json(config))
     except OSError as error:
         raise StorageError(f"The run can't be written in {path}: {error}") from error
-    metadata = {"config": json.loads(to_json(config))}
+    metadata = {"config": json.loads(to_json(config)), "tokenizer": spec.to_json()}
     checkpoints = Checkpoints(experiment.checkpoint_folder, experiment.settings.checkpoint, metadata)
     try:
         checkpoints.save(step, state)

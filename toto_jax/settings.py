@@ -17,7 +17,7 @@ from toto_jax.tasks.dvae import DVAETaskConfig
 from toto_jax.tasks.next_token import NextTokenConfig
 from toto_jax.tasks.patches import PATCH_TASKS, PatchesConfig
 from toto_jax.tasks.vqgan import VQGANTaskConfig
-from toto_jax.tokenizers.base import Network
+from toto_jax.tokenizers.base import ENCODE_DTYPES, Network
 from toto_jax.tokenizers.kinds import build_network
 from toto_jax.training.checkpoint import CheckpointConfig
 from toto_jax.training.monitor import TrainConfig
@@ -55,6 +55,13 @@ class TokenizerConfig:
     normalize: bool
     levels: tuple[int, ...]
     codes_per_position: int
+
+    def __post_init__(self) -> None:
+        if self.encode_dtype not in ENCODE_DTYPES:
+            raise ConfigError(
+                f"config.tokenizer.encode_dtype={self.encode_dtype!r} is unknown; "
+                f"{nearest(self.encode_dtype, ENCODE_DTYPES)}"
+            )
 
     @property
     def network(self) -> Network:
@@ -122,6 +129,11 @@ class Settings:
                 "tokenizer with one code at a position"
             )
         return ClipGeometry(frames=self.clips.frames, height=grid, width=grid * codes)
+
+    @property
+    def evaluated_sources(self) -> list[str]:
+        """The sources that evaluators look at: those of the run's own geometry."""
+        return [name for name in self.data.sources if name not in self.data.other_shapes]
 
     def shard_folders(self, workdir: pathlib.Path) -> dict[str, pathlib.Path]:
         """Returns the folders of `<source>/<split>` shards that the task reads: of "codes", "pixels", or both."""

@@ -1,7 +1,9 @@
 """A config's pre-tokenisation: its job, its tokenizer, this worker's share of it, and what came of it."""
 
+import dataclasses
 import functools
 import pathlib
+import threading
 from collections.abc import Mapping
 
 import jax
@@ -18,6 +20,8 @@ from toto_jax.sharding.mesh import MeshConfig, make_mesh
 from toto_jax.tokenizers.base import Tokenizer
 from toto_jax.tokenizers.loading import load_tokenizer, read_spec
 from toto_jax.tokenizers.pixels import PixelsTokenizer
+
+_OPENING = threading.Lock()
 
 
 def shard_folder(settings: Settings, workdir: pathlib.Path, what: str) -> pathlib.Path:
@@ -69,9 +73,12 @@ def write_unit(number: int, what: str, config: str, workdir: str) -> int:
       config: of the run, as `config.to_json` writes it.
       workdir: of the run.
     """
-    job, tokenizer, settings = _opened(what, config, workdir)
+    with _OPENING:
+        job, tokenizer, settings = _opened(what, config, workdir)
+    # An engine starts a process for each core itself.
+    decoding = dataclasses.replace(settings.decoding, processes=settings.decoding.processes or 1)
     unit = [job.units[number]]
-    return job.work(tokenizer, settings.decoding, Share(0, 1), Timeline(keep=False), unit).clips_written
+    return job.work(tokenizer, decoding, Share(0, 1), Timeline(keep=False), unit).clips_written
 
 
 @functools.cache

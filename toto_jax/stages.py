@@ -3,6 +3,7 @@
 Training a tokenizer is the same run on another config, one folder deeper.
 """
 
+import dataclasses
 import json
 import pathlib
 import time
@@ -48,6 +49,7 @@ FREE_KEYS = (
     "data.prefetch",
     "data.wait_seconds",
     "data.workers",
+    "decoding.",
     "evals.",
     "mesh.",
     "model.attention",
@@ -64,6 +66,9 @@ FREE_KEYS = (
     "train.max_bad_steps",
     "vqgan.perceptual_weights",
 )
+
+# Where a run came without media (`save_pretrained`), it may be given some to write shards of.
+_UNSET = ("data.annotations: () -> ", "data.media: '' -> ")
 
 
 def run(config: ml_collections.ConfigDict, workdir: pathlib.Path, log: Log = print) -> Experiment:
@@ -101,7 +106,7 @@ def claim_workdir(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> N
         changed = [
             line
             for line in differences(from_json(path.read_text()), from_json(to_json(config)))
-            if not line.startswith(FREE_KEYS)
+            if not line.startswith(FREE_KEYS + _UNSET)
         ]
         if changed:
             shown = "\n  ".join(changed[:20])
@@ -202,6 +207,7 @@ def train_tokenizer(settings: Settings, path: pathlib.Path, workdir: pathlib.Pat
     config = ml_collections.ConfigDict(json.loads(json.dumps(settings.tokenizer.training)))
     for key in ("media", "layout", "annotations", "labels"):
         config.data[key] = getattr(settings.data, key)
+    config.decoding.update(dataclasses.asdict(settings.decoding))
     config.tokenizer.update(settings.tokenizer.architecture)
     config.tokenizer.path = str(path)
     log(
@@ -219,7 +225,8 @@ def train(
     or with random ones.
     """
     settings, trainer = experiment.settings, experiment.trainer
-    spec = next(iter(experiment.pipeline.manifests.values())).tokenizer
+    manifests = experiment.pipeline.paired or experiment.pipeline.manifests
+    spec = next(iter(manifests.values())).tokenizer
     metadata = {"config": json.loads(to_json(config)), "tokenizer": spec.to_json()}
     if origin is not None:
         origin.check_tokenizer(spec)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from toto_jax.config import differences
+from toto_jax.data.manifest import MANIFEST
 from toto_jax.errors import CheckpointError, DataError
 from toto_jax.experiment import Experiment, find_checkpoint
 from toto_jax.tokenizers.base import TokenizerSpec
@@ -23,9 +24,17 @@ from toto_jax.training.checkpoint import (
 )
 from toto_jax.tree import Params
 
-# Sections of a config that decide the shapes of parameters.
-_SHAPING = ("model", "tokenizer")
-_UNSHAPING = ("tokenizer.path", "tokenizer.training")
+# What of a config decides the shapes of parameters.
+_SHAPING = (
+    "model.",
+    "tokenizer.",
+    "patches.side",
+    "vqgan.adversarial_weight",
+    "vqgan.codebook:",
+    "vqgan.discriminator_layers",
+    "vqgan.discriminator_width",
+)
+_UNSHAPING = ("tokenizer.encode_dtype", "tokenizer.path", "tokenizer.training")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,15 +107,25 @@ def find_starting_point(experiment: Experiment) -> StartingPoint | None:
     wrote = metadata.get("tokenizer")
     tokenizer = None if wrote is None else TokenizerSpec.from_json(wrote)
     point = StartingPoint(experiment, checkpoint, averaged, tokenizer)
-    if settings.task == "next_token" and (experiment.tokenizer_path / SPEC_NAME).exists():
+    folder = settings.shard_folders(experiment.workdir).get("codes")
+    if folder is None:
+        return point
+    if (experiment.tokenizer_path / SPEC_NAME).exists():
         spec = read_spec(experiment.tokenizer_path)
         point.check_tokenizer(spec.encoded_in(settings.tokenizer.encode_dtype))
+    elif tokenizer is not None and not (folder / settings.data.sources[0] / "train" / MANIFEST).exists():
+        raise DataError(
+            f"There is no tokenizer in {experiment.tokenizer_path} and there are no shards in {folder}, and a new "
+            f"tokenizer's codes would mean nothing to the parameters in {checkpoint}. Take the other run's: "
+            f"--config.tokenizer.path={checkpoint.parent.parent / 'tokenizer'}, or where that run had it"
+        )
     return point
 
 
 def _changed_settings(config: Mapping[str, Any], experiment: Experiment) -> list[str]:
     """Returns a line for each setting that shapes parameters and isn't that of the other run's config."""
     settings = experiment.settings
-    mine = {"model": dict(settings.model), "tokenizer": vars(settings.tokenizer)}
-    theirs = {name: config[name] for name in _SHAPING}
-    return [line for line in differences(theirs, mine) if not line.startswith(_UNSHAPING)]
+    mine = {name: vars(getattr(settings, name)) for name in ("tokenizer", "patches", "vqgan")}
+    mine["model"] = dict(settings.model)
+    lines = differences({name: config[name] for name in mine}, mine)
+    return [line for line in lines if line.startswith(_SHAPING) and not line.startswith(_UNSHAPING)]

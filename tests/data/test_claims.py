@@ -18,10 +18,10 @@ def claims() -> Iterator[Claims]:
     made.close()
 
 
-def claim_of(folder: pathlib.Path, host: str, process: int, age: float) -> pathlib.Path:
+def claim_of(folder: pathlib.Path, host: str, process: int, age: float, space: int = 0) -> pathlib.Path:
     path = folder / CLAIMS / "video-00000.json"
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps({"host": host, "process": process}))
+    path.write_text(json.dumps({"host": host, "process": process, "space": space, "token": "other"}))
     os.utime(path, (time.time() - age, time.time() - age))
     return path
 
@@ -65,11 +65,36 @@ def test_another_machine_loses_what_it_did_not_touch_in_time(tmp_path: pathlib.P
 def test_a_dead_process_of_this_machine_loses_at_once(tmp_path: pathlib.Path, claims: Claims) -> None:
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    host = claims._owner["host"]
-    claim_of(tmp_path, host, os.getppid(), age=0.0)
+    host, space = claims._owner["host"], claims._owner["space"]
+    claim_of(tmp_path, host, os.getppid(), 0.0, space)
     assert not claims.take(tmp_path, "video-00000")
-    claim_of(tmp_path, host, dead.pid, age=0.0)
+    claim_of(tmp_path, host, dead.pid, 0.0, space + 1)
+    assert not claims.take(tmp_path, "video-00000"), "in another container that number means another process"
+    claim_of(tmp_path, host, dead.pid, 0.0, space)
     assert claims.take(tmp_path, "video-00000")
+
+
+def test_who_comes_late_to_an_abandoned_claim_puts_the_new_one_back(
+    tmp_path: pathlib.Path, claims: Claims, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = claim_of(tmp_path, "elsewhere", 1, age=60.0)
+    judged = path.stat().st_ino
+    assert claims._abandoned(path) == judged
+    (tmp_path / "kept").hardlink_to(path)  # so that its inode isn't given to another file
+    path.unlink()
+    claim_of(tmp_path, "faster", 2, age=0.0)
+    found = iter([judged, None])
+    monkeypatch.setattr(claims, "_abandoned", lambda path: next(found))
+    assert not claims.take(tmp_path, "video-00000")
+    assert owner_of(path)["host"] == "faster"
+    assert [entry.name for entry in path.parent.iterdir()] == ["video-00000.json"]
+
+
+def test_a_claim_that_was_taken_over_is_not_given_up(tmp_path: pathlib.Path, claims: Claims) -> None:
+    assert claims.take(tmp_path, "video-00000")
+    path = claim_of(tmp_path, "elsewhere", 1, age=0.0)
+    claims.release(tmp_path, "video-00000")
+    assert owner_of(path)["host"] == "elsewhere"
 
 
 def test_a_claim_that_is_just_being_written_counts(tmp_path: pathlib.Path, claims: Claims) -> None:

@@ -5,6 +5,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 
@@ -79,12 +80,34 @@ def test_an_abandoned_input_does_not_leak_into_the_next(
     decoders.close()
 
 
-def test_a_decoder_that_is_lost_costs_one_input(decoding: DecodingConfig, request_for) -> None:
+def test_an_input_does_not_pay_for_what_its_decoder_went_through(
+    decoding: DecodingConfig, request_for
+) -> None:
     decoders = Decoders(decoding)
     assert len(list(decoders.clips(request_for(synthetic(0))))) == 1
-    os.kill(children()[0], signal.SIGSEGV)
-    with pytest.raises(DataError, match=r"^0000001 crashed the decoder \(signal 11\)"):
-        list(decoders.clips(request_for(synthetic(1))))
+    os.kill(children()[0], signal.SIGKILL)
+    assert len(list(decoders.clips(request_for(synthetic(1))))) == 1
+    decoders.close()
+
+
+def test_a_decoder_that_crashes_over_an_input_twice_costs_that_input(
+    decoding: DecodingConfig, request_for, tmp_path: pathlib.Path
+) -> None:
+    os.mkfifo(tmp_path / "endless.png")
+    decoders, killed = Decoders(decoding), set()
+
+    def crash_two() -> None:
+        while len(killed) < 2:
+            for child in set(children()) - killed:
+                time.sleep(0.5)  # it has got the input by then
+                os.kill(child, signal.SIGSEGV)
+                killed.add(child)
+
+    killer = threading.Thread(target=crash_two)
+    killer.start()
+    with pytest.raises(DataError, match=r"^endless.png crashed the decoder \(signal 11\)"):
+        list(decoders.clips(request_for(file_item("endless.png", str(tmp_path / "endless.png")))))
+    killer.join()
     assert len(list(decoders.clips(request_for(synthetic(1))))) == 1
     decoders.close()
 

@@ -42,6 +42,11 @@ def test_damage_is_found_and_named(opened: Open, decoding) -> None:
     with pytest.raises(DataError) as caught:
         job.verify()
     assert "2 of 4 units are damaged" in str(caught.value)
+    shard.write_bytes(shard.read_bytes()[:-1])
+    with pytest.raises(
+        DataError, match=r"train/video-00001 has a sidecar, but its shard is missing, cut off"
+    ):
+        job.verify()
     assert f"{shard} has changed since it was written" in str(caught.value)
     assert f"{index} has 1 lines for 2 records" in str(caught.value)
 

@@ -17,9 +17,11 @@ from PIL import Image
 
 from toto_jax.data.clips import ClipsConfig
 from toto_jax.data.manifest import Manifest, clip_index, read_manifest, verify
-from toto_jax.data.pretokenization import pretokenize
+from toto_jax.data.pretokenization import open_job, pretokenize
 from toto_jax.data.shard_reader import read_clips
 from toto_jax.data.synthetic import MOTIONS, render_clip
+from toto_jax.data.timeline import Timeline
+from toto_jax.data.worker import Share
 from toto_jax.errors import ConfigError, DataError, StorageError
 from toto_jax.tokenizers.base import TokenizerSpec
 
@@ -188,6 +190,20 @@ def test_mostly_unusable_media_stop_the_job_with_reasons(
     assert not (tmp_path / "out" / "train" / "manifest.json").exists()
 
 
+def test_media_that_vanish_are_not_the_inputs_fault(
+    media: pathlib.Path, tmp_path: pathlib.Path, clips_config, data_config, decoding
+) -> None:
+    job = open_job(data_config(media), clips_config(), Brightness.spec, tmp_path / "out", 0, listed=False)
+    media.rename(tmp_path / "moved")
+    with pytest.raises(
+        StorageError, match=r"was there when the inputs were listed, and is gone: is its disk"
+    ):
+        job.work(Brightness(), decoding, Share(0, 1), Timeline(keep=False))
+    (tmp_path / "moved").rename(media)
+    job.work(Brightness(), decoding, Share(0, 1), Timeline(keep=False))
+    assert job.close()["train"].records
+
+
 def test_impossible_shapes_stop_before_any_work(
     run: Run, tmp_path: pathlib.Path, clips_config, data_config, decoding
 ) -> None:
@@ -224,7 +240,7 @@ import pathlib, sys, time
 from toto_jax.data.clips import ClipsConfig
 from toto_jax.data.config import DataConfig
 from toto_jax.data.decoding import DecodingConfig
-from toto_jax.data.pretokenization import pretokenize
+from toto_jax.data.pretokenization import open_job, pretokenize
 from toto_jax.data.shard_reader import read_clips
 from toto_jax.tokenizers.pixels import PixelsTokenizer
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from toto_jax.analysis.plots import line_plot
-from toto_jax.data.manifest import read_manifest
+from toto_jax.data.manifest import readable_manifest
 from toto_jax.data.shard_reader import read_clips
 from toto_jax.errors import DataError
 
@@ -86,7 +86,7 @@ def read_frames(folder: pathlib.Path, clips: int) -> tuple[np.ndarray, int]:
     Raises:
       DataError: if its shards hold pixels, or nothing.
     """
-    manifest = read_manifest(folder)
+    manifest = readable_manifest(folder)
     if manifest.dtype != "uint16" or not manifest.records:
         raise DataError(
             f"{folder} holds {manifest.records} clips of {manifest.tokenizer.kind}; n-grams are of codes"

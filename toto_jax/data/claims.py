@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import pathlib
+import secrets
 import socket
 import threading
 
@@ -26,7 +27,12 @@ class Claims:
 
     def __init__(self, lease: float = LEASE_SECONDS):
         self._lease = lease
-        self._owner = {"host": socket.gethostname(), "process": os.getpid()}
+        self._owner = {
+            "host": socket.gethostname(),
+            "process": os.getpid(),
+            "space": _process_space(),
+            "token": secrets.token_hex(4),
+        }
         self._held: set[pathlib.Path] = set()
         self._lock = threading.Lock()
         self._done = threading.Event()
@@ -38,18 +44,23 @@ class Claims:
         path = folder / CLAIMS / f"{stem}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         for _ in range(2):
-            with contextlib.suppress(FileExistsError):
+            # FileNotFoundError: whoever ended the job has removed the folder in between.
+            with contextlib.suppress(FileExistsError, FileNotFoundError):
                 with path.open("x") as file:
                     json.dump(self._owner, file)
                 with self._lock:
                     self._held.add(path)
                 return True
-            if not self._abandoned(path):
+            judged = self._abandoned(path)
+            if judged is None:
                 return False
-            # Renamed before it is deleted: of several that find it abandoned, one does so.
-            aside = path.with_name(f"{path.name}.{self._owner['host']}.{os.getpid()}")
-            with contextlib.suppress(FileNotFoundError):
+            # Renamed before it is deleted: of several that find it abandoned, one does so. Who comes late has the
+            # new owner's claim in its hands, and puts it back.
+            aside = path.with_name(f"{path.name}.{self._owner['token']}")
+            with contextlib.suppress(OSError):
                 path.rename(aside)
+                if aside.stat().st_ino != judged:
+                    os.link(aside, path)
                 aside.unlink()
         return False
 
@@ -58,7 +69,9 @@ class Claims:
         path = folder / CLAIMS / f"{stem}.json"
         with self._lock:
             self._held.discard(path)
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            if owner_of(path).get("token") == self._owner["token"]:
+                path.unlink()
 
     def close(self) -> None:
         """Gives up all units."""
@@ -75,19 +88,21 @@ class Claims:
                 with contextlib.suppress(OSError):
                     os.utime(path)
 
-    def _abandoned(self, path: pathlib.Path) -> bool:
+    def _abandoned(self, path: pathlib.Path) -> int | None:
+        """Returns the inode of a claim that nobody keeps any more; None if somebody does, or it is gone."""
         try:
-            touched, owner = path.stat().st_mtime, owner_of(path)
-            if owner.get("host") == self._owner["host"] and not _alive(owner["process"]):
-                return True
+            status, owner = path.stat(), owner_of(path)
+            near = all(owner.get(key) == self._owner[key] for key in ("host", "space"))
+            if near and not _alive(owner["process"]):
+                return status.st_ino
             # The file system's clock, not this machine's.
-            clock = path.with_name(f".clock.{self._owner['host']}.{os.getpid()}")
+            clock = path.with_name(f".clock.{self._owner['token']}")
             clock.touch()
             now = clock.stat().st_mtime
             clock.unlink()
         except FileNotFoundError:
-            return True
-        return now - touched > self._lease
+            return None
+        return status.st_ino if now - status.st_mtime > self._lease else None
 
 
 def owner_of(path: pathlib.Path) -> dict[str, object]:
@@ -106,3 +121,11 @@ def _alive(process: object) -> bool:
     except PermissionError:
         pass
     return True
+
+
+def _process_space() -> int:
+    """Returns in which space processes are numbered: containers of one machine have their own."""
+    try:
+        return os.stat("/proc/self/ns/pid").st_ino
+    except OSError:  # not Linux
+        return 0

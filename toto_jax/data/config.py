@@ -73,12 +73,13 @@ class DataConfig:
             raise ConfigError(
                 f"config.data needs window >= 0 and wait_seconds > 0, got {self.window} and {self.wait_seconds}"
             )
-        if "://" in self.shards:
-            raise ConfigError(
-                f"config.data.shards={self.shards!r} is no folder: shards are read from a mounted path. Mount the "
-                "bucket, or copy the shards from it while training: python -m toto_jax.data.stage "
-                f"--source={self.shards}"
-            )
+        for key, folder in (("shards", self.shards), ("paired", self.paired)):
+            if "://" in folder:
+                raise ConfigError(
+                    f"config.data.{key}={folder!r} is no folder: shards are read from a mounted path. Mount the "
+                    "bucket, or copy the shards from it while training: python -m toto_jax.data.stage "
+                    f"--source={folder}"
+                )
         phases(self.mixture)
 
     @property

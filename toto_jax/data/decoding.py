@@ -27,6 +27,7 @@ _ENVIRONMENT = {
     "PYTHONPATH": os.pathsep.join(filter(None, [_ROOT, os.environ.get("PYTHONPATH")])),
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
+    "GLIBC_TUNABLES": "",  # unlike a training, a decoder gives memory back
 }
 
 
@@ -56,6 +57,10 @@ class DecodingConfig:
     def children(self) -> int:
         """How many child processes there are."""
         return self.processes or len(os.sched_getaffinity(0))
+
+
+class DecoderLost(DataError):
+    """A decoder crashed or ran out of memory over an input; what it is worth afterwards nobody knows."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,9 +93,25 @@ class Decoders:
         Raises:
           DataError: if the input can't be used, or the child was lost over it; the next input gets a fresh one.
         """
+        # An input is not to be judged by what its child went through before: a second child has the last word.
+        for fresh in (False, True):
+            begun = False
+            try:
+                for clip in self._clips(request):
+                    begun = True
+                    yield clip
+                return
+            except DecoderLost:
+                if begun or fresh or self._closed:
+                    raise
+
+    def _clips(self, request: Request) -> Iterator[Clip]:
         child = getattr(self._own, "child", None) or self._start()
         try:
             yield from child.clips(request, self._config)
+        except DecoderLost:
+            child.busy = True
+            raise
         finally:
             if child.busy:
                 self._drop(child)
@@ -156,7 +177,7 @@ class _Child:
         except (EOFError, OSError):
             code = self._process.wait()
             how = f"signal {-code}" if code < 0 else f"exit code {code}"
-            raise DataError(f"{name} crashed the decoder ({how})") from None
+            raise DecoderLost(f"{name} crashed the decoder ({how})") from None
         raise DataError(
             f"{name} kept the decoder busy for config.decoding.seconds={config.seconds:g} without a clip"
         )

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 
 from toto_jax.data.clip_cutting import Clip, cut_clips
-from toto_jax.data.decoding import Request
+from toto_jax.data.decoding import DecoderLost, Request
 from toto_jax.errors import ConfigError, DataError
 
 _PR_SET_PDEATHSIG = 1
@@ -53,8 +53,8 @@ def _lacked_memory(error: BaseException | None) -> bool:
     return error is not None
 
 
-def _out_of_memory(request: Request) -> DataError:
-    return DataError(f"{_name(request)} needs more memory than a decoder has (config.decoding.memory_gb)")
+def _out_of_memory(request: Request) -> DecoderLost:
+    return DecoderLost(f"{_name(request)} needs more memory than a decoder has (config.decoding.memory_gb)")
 
 
 def _name(request: Request) -> str:

@@ -119,16 +119,20 @@ class Job:
         Raises:
           DataError: naming every shard that isn't what was written.
         """
-        damaged = []
         complete = self._read()
+        damaged = [
+            f"{plan.folder / plan.stem} has a sidecar, but its shard is missing, cut off, or of other settings"
+            for plan in self.units
+            if plan not in complete and (plan.folder / f"{plan.stem}.jsonl").exists()
+        ]
         for plan, unit in complete.items():
             try:
                 check_shard(plan.folder, unit.shard)
-            except DataError as error:
+            except (DataError, OSError) as error:
                 damaged.append(str(error))
         if damaged:
             raise DataError(
-                f"{len(damaged)} of {len(complete)} units are damaged:\n  " + "\n  ".join(damaged)
+                f"{len(damaged)} of {len(self.units)} units are damaged:\n  " + "\n  ".join(damaged)
             )
         return len(complete), len(self.units)
 

@@ -105,6 +105,20 @@ def read_manifest(folder: pathlib.Path) -> Manifest:
     return manifest
 
 
+def readable_manifest(folder: pathlib.Path) -> Manifest:
+    """Returns a folder's manifest with the shards alone that can be read at any time: in a staged folder, those kept.
+
+    Raises:
+      DataError: as `read_manifest`.
+    """
+    manifest, staged = read_manifest(folder), read_staged(pathlib.Path(folder))
+    if staged is None:
+        return manifest
+    return dataclasses.replace(
+        manifest, shards=tuple(shard for shard in manifest.shards if shard.file in staged.kept)
+    )
+
+
 def parse_manifest(text: str, path: str) -> Manifest:
     """Reads a manifest's text; `path` is where it comes from, for errors.
 

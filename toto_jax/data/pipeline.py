@@ -122,6 +122,7 @@ class Pipeline:
         if paired:
             check_compatible(self.paired)
             for name, manifest in self.manifests.items():
+                _refuse_staged(shards / name / "train", paired / name / "train")
                 check_paired(shards / name / "train", manifest, paired / name / "train", self.paired[name])
             others = [
                 _reader(paired / name / "train", manifest, window, wait_seconds)
@@ -166,6 +167,14 @@ class Pipeline:
             f"{name:<{width}}  {100 * share:.3g}%  {self.manifests[name].records:,} clips  {epochs:.3g} passes"
             for share, (name, epochs) in zip(share_S, self.epochs(steps).items(), strict=True)
         ]
+
+
+def _refuse_staged(*folders: pathlib.Path) -> None:
+    for folder in folders:
+        if read_staged(folder) is not None:
+            raise ConfigError(
+                f"{folder} is staged; pairs of pixels and codes have to lie on the disk as a whole"
+            )
 
 
 def _reader(folder: pathlib.Path, manifest: Manifest, window: int, wait_seconds: float) -> ShardReader:

@@ -11,6 +11,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import secrets
 import socket
 import statistics
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from toto_jax.errors import StorageError, require
 from toto_jax.video import START_TOKENS
 
 TEMPORARY = ".tmp"
+_TOKEN = secrets.token_hex(4)
 # One record a group, for random access to single clips; zstd level 3 shrinks codes of video by 40 %.
 OPTIONS = "group_size:1,zstd:3"
 
@@ -67,7 +69,7 @@ class ShardWriter:
         self._rejected: list[tuple[str, str]] = []
         with storage_errors(self._shard):
             folder.mkdir(parents=True, exist_ok=True)
-            self._writer = array_record.ArrayRecordWriter(_temporary(self._shard), OPTIONS)
+            self._writer = array_record.ArrayRecordWriter(temporary_name(self._shard), OPTIONS)
 
     def add(self, clip: np.ndarray, record: ClipRecord) -> None:
         """Appends a clip of codes (uint16) or pixels (uint8)."""
@@ -85,7 +87,7 @@ class ShardWriter:
         """Makes the unit complete, for good."""
         with storage_errors(self._shard):
             self._writer.close()
-            temporary = pathlib.Path(_temporary(self._shard))
+            temporary = pathlib.Path(temporary_name(self._shard))
             size, sha256 = temporary.stat().st_size, file_sha256(temporary)
             if self._records:
                 _flush(temporary)
@@ -104,7 +106,7 @@ class ShardWriter:
         with contextlib.suppress(RuntimeError):
             self._writer.close()
         with contextlib.suppress(OSError):
-            os.unlink(_temporary(self._shard))
+            os.unlink(temporary_name(self._shard))
 
 
 def read_unit(folder: pathlib.Path, stem: str, digest: str) -> Unit | None:
@@ -123,7 +125,7 @@ def read_unit(folder: pathlib.Path, stem: str, digest: str) -> Unit | None:
 
 def write_text(path: pathlib.Path, text: str) -> None:
     """Writes a file whole or not at all, and onto the disk before it returns."""
-    temporary = pathlib.Path(_temporary(path))
+    temporary = pathlib.Path(temporary_name(path))
     with storage_errors(path):
         temporary.write_text(text)
         _flush(temporary)
@@ -135,9 +137,11 @@ def remove_remains(folder: pathlib.Path) -> None:
     """Removes what killed workers left in the folder of a complete job: temporary files of units, and claims."""
     # Not all temporary files: another worker may just be writing the manifest.
     units = [path for kind in START_TOKENS for path in folder.glob(f"{kind}-*{TEMPORARY}")]
-    for path in [*units, *(folder / CLAIMS).glob("*")]:
+    for path in units:
         path.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # there is none, or another worker has just made a new one
+    with contextlib.suppress(OSError):  # there are none, or another worker is at it as well
+        for path in list((folder / CLAIMS).iterdir()):
+            path.unlink(missing_ok=True)
         (folder / CLAIMS).rmdir()
 
 
@@ -152,9 +156,9 @@ def storage_errors(path: pathlib.Path) -> Iterator[None]:
         raise StorageError(f"{path} can't be written: {reason}") from error
 
 
-def _temporary(path: pathlib.Path) -> str:
-    """Returns a name that no other process writes to."""
-    return f"{path}.{socket.gethostname()}.{os.getpid()}{TEMPORARY}"
+def temporary_name(path: pathlib.Path) -> str:
+    """Returns a name that no other process writes to; host and number don't tell containers of a machine apart."""
+    return f"{path}.{socket.gethostname()}.{os.getpid()}.{_TOKEN}{TEMPORARY}"
 
 
 def _flush(path: pathlib.Path) -> None:

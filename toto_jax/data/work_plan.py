@@ -19,7 +19,7 @@ from toto_jax.data.clips import ClipsConfig
 from toto_jax.data.config import DataConfig
 from toto_jax.data.manifest import FORMAT
 from toto_jax.data.media import MediaItem
-from toto_jax.data.shard_writer import storage_errors, write_text
+from toto_jax.data.shard_writer import storage_errors, temporary_name, write_text
 from toto_jax.errors import DataError
 from toto_jax.tokenizers.base import TokenizerSpec
 
@@ -64,7 +64,7 @@ def write_inputs(folder: pathlib.Path, items: list[MediaItem], seed: int) -> Non
     Raises:
       StorageError: if the folder can't be written.
     """
-    temporary = folder / f"{INPUTS}.{os.getpid()}.tmp"
+    temporary = pathlib.Path(temporary_name(folder / INPUTS))
     with storage_errors(folder / INPUTS):
         folder.mkdir(parents=True, exist_ok=True)
         with temporary.open("w") as file:

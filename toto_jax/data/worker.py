@@ -7,6 +7,7 @@ with whatever the others have left, so that a worker that is lost is replaced by
 import contextlib
 import dataclasses
 import itertools
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -27,6 +28,7 @@ from toto_jax.tokenizers.base import Tokenizer
 
 # How often a worker that has nothing left to take looks whether the others are done.
 _POLL_SECONDS = 1.0
+_LONGEST_POLL_SECONDS = 15.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,23 +109,24 @@ class Worker:
         with (
             contextlib.closing(progress),
             contextlib.closing(Claims()) as claims,
-            contextlib.closing(Decoders(self._decoding)) as decoders,
         ):
+            wait = _POLL_SECONDS
             while pending:
                 before = len(self.complete)
-                for plan in self._pass(pending, claims, decoders, progress):
+                for plan in self._pass(pending, claims, progress):
                     claims.release(plan.folder, plan.stem)
                     progress.done(self._inputs_done())
                     check(self.complete)
                 pending = self._pending(pending)
                 progress.done(self._inputs_done())
                 if pending and len(self.complete) == before:
-                    time.sleep(_POLL_SECONDS)
+                    time.sleep(wait)
+                    wait = min(2 * wait, _LONGEST_POLL_SECONDS)
+                else:
+                    wait = _POLL_SECONDS
             check(self.complete)
 
-    def _pass(
-        self, pending: Sequence[UnitPlan], claims: Claims, decoders: Decoders, progress: Progress
-    ) -> Iterator[UnitPlan]:
+    def _pass(self, pending: Sequence[UnitPlan], claims: Claims, progress: Progress) -> Iterator[UnitPlan]:
         """Yields the units that it has written, having taken what nobody else had."""
 
         def taken() -> Iterator[tuple[UnitPlan, MediaItem]]:
@@ -141,9 +144,11 @@ class Worker:
             label = None if item.label is None else self._class_numbers[item.label]
             return self._measured(decoders.clips(Request(item, label, self._clips, self._seed)), item.name)
 
+        decoders = Decoders(self._decoding)
         threads, room = self._decoding.children, int(self._decoding.buffer_gb * 2**30)
         ahead = decode_ahead(cut, taken(), threads, room, lambda clip: clip.video_FHWC.nbytes)
-        with contextlib.closing(ahead) as decoded:
+        # Children end with the threads that started them, which are those of one pass.
+        with contextlib.closing(decoders), contextlib.closing(ahead) as decoded:
             for plan, inputs in itertools.groupby(decoded, key=lambda pair: pair[0][0]):
                 self.complete[plan] = self._write(
                     plan, ((item, clips) for (_, item), clips in inputs), progress
@@ -163,6 +168,7 @@ class Worker:
                         kept += 1
                         yield clip
                 except DataError as error:
+                    _check_there(item)
                     before = f"; {kept} clips from before that are kept" if kept else ""
                     writer.reject(item.name, f"{error}{before}")
                 progress.advance(1)
@@ -205,3 +211,11 @@ class Worker:
 
     def _inputs_done(self) -> int:
         return sum(plan.count for plan in self.complete)
+
+
+def _check_there(item: MediaItem) -> None:
+    """Raises StorageError if an input that was there when it was listed is gone: then it isn't the input's fault."""
+    if item.size and item.path is not None and not os.path.exists(item.path):
+        raise StorageError(
+            f"{item.path} was there when the inputs were listed, and is gone: is its disk mounted?"
+        )

@@ -10,10 +10,9 @@ import numpy as np
 from jax.sharding import Mesh
 
 from toto_jax.data.clip_record import ClipRecord
-from toto_jax.data.manifest import Manifest, clip_index, read_manifest
+from toto_jax.data.manifest import Manifest, clip_index, readable_manifest
 from toto_jax.data.pairing import check_paired
 from toto_jax.data.shard_reader import ShardReader
-from toto_jax.data.staged import read_staged
 from toto_jax.errors import DataError
 from toto_jax.tokenizers.base import Tokenizer
 from toto_jax.training.task import Task
@@ -36,11 +35,7 @@ class Split:
     @functools.cached_property
     def manifest(self) -> Manifest:
         """Of the shards that can be read at any time."""
-        manifest, staged = read_manifest(self.folder), read_staged(self.folder)
-        if staged is None:
-            return manifest
-        kept = tuple(shard for shard in manifest.shards if shard.file in staged.kept)
-        return dataclasses.replace(manifest, shards=kept)
+        return readable_manifest(self.folder)
 
     @functools.cached_property
     def index(self) -> list[ClipRecord]:

@@ -107,7 +107,8 @@ def write_folder(
         kind=spec.kind, codes=spec.codebook_size, hash=spec.content_hash[:12],
     )  # fmt: skip
     values = json.loads(to_json(config))
-    values["data"] |= {"media": "", "shards": "", "annotations": []}
+    values["data"] |= {"media": "", "shards": "", "paired": "", "annotations": []}
+    values["vqgan"]["perceptual_weights"] = ""
     values["init_from"] = ""
     values["tokenizer"] |= {"path": "", "training": None}
     whole = {**settings, "bos_token_id": VIDEO_START, "eos_token_id": END}

@@ -6,6 +6,7 @@ import pytest
 from tests.data.sources.trees import touch
 from toto_jax.data.media import in_class_order
 from toto_jax.data.pretokenization import pretokenize
+from toto_jax.data.sources import lists
 from toto_jax.data.sources.registry import list_media
 from toto_jax.errors import DataError
 
@@ -59,6 +60,21 @@ def test_lists_of_nothing_are_told(tmp_path: pathlib.Path, data_config) -> None:
     (tmp_path / "a.txt").write_bytes(b"\xff\xfe\x00\x81")
     with pytest.raises(DataError, match="a.txt is not text in UTF-8"):
         list_media(data_config(tmp_path, layout="listed", annotations=("a.txt",)), 0)
+
+
+@pytest.mark.parametrize(
+    ("line", "parted"),
+    [
+        ("a/b.mp4 3", ("a/b.mp4", "3")),
+        ("my video.mp4,ride a bike", ("my video.mp4", "ride a bike")),
+        ("Hello, world.mp4 3", ("Hello, world.mp4", "3")),
+        ("Hello, world.mp4", ("Hello, world.mp4", None)),
+        ("frames/x 4", ("frames/x", "4")),
+        ("a.mp4\tsurf, or swim", ("a.mp4", "surf, or swim")),
+    ],
+)
+def test_a_file_ends_with_its_extension(line: str, parted: tuple[str, str | None]) -> None:
+    assert lists._parse(line) == parted
 
 
 @pytest.mark.parametrize("layout", ["listed", "ucf101"])

@@ -69,9 +69,11 @@ def _listed(
 
 def _parse(line: str) -> tuple[str, str | None]:
     """Returns a line's path and class."""
-    for separator in ("\t", ",", " "):
-        path, found, label = line.rpartition(separator)
-        # "my video.mp4" is one path: what follows the space is the end of a file's name.
-        if found and path and kind_of(label) is None:
-            return path.strip(), label.strip()
-    return line, None
+    parted = [line.rpartition(separator) for separator in ("\t", ",", " ")]
+    # "my video.mp4" is one path: what follows the space is the end of a file's name.
+    parted = [
+        (path.strip(), label.strip()) for path, found, label in parted if path and kind_of(label) is None
+    ]
+    # A path may hold a comma or a space itself; a file's extension says where it ends, a folder's name doesn't.
+    files = [(path, label) for path, label in parted if kind_of(path)]
+    return (files or parted or [(line, None)])[0]
