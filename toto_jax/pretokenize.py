@@ -8,6 +8,7 @@ jobs, each with its own --shard=i/n. A worker that has done its share goes on wi
 one writes the manifest. --verify reads everything that is written once more, --merge writes the manifest by itself.
 """
 
+import os
 import pathlib
 
 import jax
@@ -15,7 +16,6 @@ from absl import flags
 from ml_collections import config_flags
 
 from toto_jax.command_line import run_command
-from toto_jax.data.pretokenization import is_begun
 from toto_jax.data.timeline import Timeline
 from toto_jax.data.worker import Share
 from toto_jax.settings import parse
@@ -24,10 +24,10 @@ from toto_jax.shard_job import (
     describe_work,
     load_shard_tokenizer,
     open_shard_job,
+    open_shared_job,
     parse_share,
-    shard_folder,
 )
-from toto_jax.sharding.processes import join_job
+from toto_jax.sharding.processes import find_place, join_job, may_be_tpu_vm
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Config file; override with --config.key=value.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; shards go to <workdir>/shards.")
@@ -46,9 +46,13 @@ def write_shards() -> None:
     share = parse_share(_SHARD.value) if _SHARD.value else Share(0, 1) if finished else _process()
     timeline = Timeline(keep=_TRACE.value is not None)
     for what in settings.shard_folders(workdir):
-        # The first of several workers lists the inputs for all; one alone looks whether they have changed.
-        listed = share.count > 1 and is_begun(shard_folder(settings, workdir, what))
-        job = open_shard_job(settings, workdir, what, listed=finished or listed)
+        # One alone looks whether the inputs have changed.
+        alone = finished or share.count == 1
+        job = (
+            open_shard_job(settings, workdir, what, listed=finished)
+            if alone
+            else open_shared_job(settings, workdir, what)
+        )
         if _VERIFY.value:
             print("{} of {} units are written, and hold what was written".format(*job.verify()))
         if not finished:
@@ -63,6 +67,10 @@ def write_shards() -> None:
 
 
 def _process() -> Share:
+    # Processes that have joined end together, and workers need not; a TPU pod's chips want it all the same.
+    place = None if may_be_tpu_vm() else find_place(os.environ)
+    if place is not None:
+        return Share(place.index, place.count)
     join_job(_JOIN_SECONDS.value)
     return Share(jax.process_index(), jax.process_count())
 

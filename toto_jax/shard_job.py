@@ -1,5 +1,6 @@
 """A config's pre-tokenisation: its job, its tokenizer, this worker's share of it, and what came of it."""
 
+import contextlib
 import dataclasses
 import functools
 import pathlib
@@ -9,9 +10,10 @@ from collections.abc import Mapping
 import jax
 
 from toto_jax.config import from_json
+from toto_jax.data.claims import Claims
 from toto_jax.data.job import LEDGER, Job
 from toto_jax.data.manifest import Manifest
-from toto_jax.data.pretokenization import open_job
+from toto_jax.data.pretokenization import is_first_lister, open_job
 from toto_jax.data.timeline import Timeline
 from toto_jax.data.worker import Share
 from toto_jax.errors import ConfigError
@@ -44,6 +46,15 @@ def open_shard_job(settings: Settings, workdir: pathlib.Path, what: str, listed:
     else:
         spec = read_spec(tokenizer_path(settings, workdir)).encoded_in(settings.tokenizer.encode_dtype)
     return open_job(settings.data, settings.clips, spec, out, settings.seed, listed)
+
+
+def open_shared_job(settings: Settings, workdir: pathlib.Path, what: str) -> Job:
+    """Returns the same job to each of several workers; the first that comes lists the inputs for all."""
+    folder = shard_folder(settings, workdir, what)
+    with contextlib.closing(Claims()) as claims:
+        if is_first_lister(folder, claims):
+            open_shard_job(settings, workdir, what, listed=False)
+    return open_shard_job(settings, workdir, what, listed=True)
 
 
 def load_shard_tokenizer(settings: Settings, workdir: pathlib.Path, what: str) -> Tokenizer:

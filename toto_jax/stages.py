@@ -13,15 +13,16 @@ import jax
 import ml_collections
 
 from toto_jax.config import differences, from_json, to_json
+from toto_jax.data.job import Job
 from toto_jax.data.timeline import Timeline
-from toto_jax.data.worker import Share
+from toto_jax.data.worker import Share, Worker
 from toto_jax.errors import ConfigError, DataError
 from toto_jax.evaluation.descriptions import EVALUATORS
 from toto_jax.evaluation.run_files import write_summary
 from toto_jax.experiment import Experiment, build
 from toto_jax.settings import Settings
 from toto_jax.shard_job import load_shard_tokenizer, open_shard_job, tokenizer_path
-from toto_jax.sharding.agreement import fetch, is_first, on_first_process
+from toto_jax.sharding.agreement import fetch, is_first, on_all_processes, on_first_process
 from toto_jax.sharding.report import sharding_report
 from toto_jax.starting_point import StartingPoint, find_starting_point
 from toto_jax.tokenizers.base import TokenizerSpec
@@ -168,11 +169,15 @@ def _prepare_shards(
 def write_shards(settings: Settings, workdir: pathlib.Path, what: str) -> None:
     """Writes the shards of the mixture's first source, each process of the job its share."""
     on_first_process(lambda: open_shard_job(settings, workdir, what, listed=False) and None)
-    job = open_shard_job(settings, workdir, what, listed=True)
-    tokenizer = load_shard_tokenizer(settings, workdir, what)
     share = Share(jax.process_index(), jax.process_count())
-    complete = job.work(tokenizer, settings.decoding, share, Timeline(keep=False)).complete
-    on_first_process(lambda: job.close(complete) and None)
+
+    def work() -> tuple[Job, Worker]:
+        job = open_shard_job(settings, workdir, what, listed=True)
+        tokenizer = load_shard_tokenizer(settings, workdir, what)
+        return job, job.work(tokenizer, settings.decoding, share, Timeline(keep=False))
+
+    job, worker = on_all_processes(work)
+    on_first_process(lambda: job.close(worker.complete) and None)
 
 
 def check_tokenizer(settings: Settings, spec: TokenizerSpec) -> None:

@@ -9,7 +9,7 @@ import pytest
 from jax.experimental import multihost_utils
 
 from toto_jax.errors import DataError, JobError, StorageError
-from toto_jax.sharding.agreement import fetch, is_first, on_first_process
+from toto_jax.sharding.agreement import fetch, is_first, on_all_processes, on_first_process
 
 
 class Job:
@@ -86,3 +86,27 @@ def test_arrays_come_back_whole() -> None:
     got = fetch({"a": array})["a"]
     assert isinstance(got, np.ndarray)
     np.testing.assert_array_equal(got, np.arange(8.0))
+
+
+def test_all_learn_of_one_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each process runs twice: to be heard, and to hear what both have said."""
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    said: list[np.ndarray] = []
+
+    def works() -> str:
+        return "done"
+
+    def fails() -> str:
+        raise StorageError("ü" * 3000)
+
+    monkeypatch.setattr(multihost_utils, "process_allgather", lambda row: said.append(row) or np.stack([row]))
+    assert on_all_processes(works) == "done"
+    with pytest.raises(StorageError):
+        on_all_processes(fails)
+    monkeypatch.setattr(multihost_utils, "process_allgather", lambda row: np.stack(said))
+    with pytest.raises(StorageError, match="^Process 1: üüü"):
+        on_all_processes(works)
+    with pytest.raises(StorageError, match="^üüü"):
+        on_all_processes(fails)
+    said[1] = said[0]
+    assert on_all_processes(works) == "done"

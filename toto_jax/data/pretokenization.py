@@ -6,8 +6,10 @@ one that was not.
 """
 
 import pathlib
+import time
 from typing import Any
 
+from toto_jax.data.claims import Claims
 from toto_jax.data.clips import ClipsConfig
 from toto_jax.data.config import DataConfig
 from toto_jax.data.decoding import DecodingConfig
@@ -17,6 +19,7 @@ from toto_jax.data.media import in_class_order, split
 from toto_jax.data.sources.registry import list_media
 from toto_jax.data.timeline import Timeline
 from toto_jax.data.work_plan import (
+    INPUTS,
     SETTINGS,
     begun_settings,
     check_settings,
@@ -31,6 +34,7 @@ from toto_jax.tokenizers.base import Tokenizer, TokenizerSpec
 from toto_jax.tokenizers.pixels import PixelsTokenizer
 
 SPLITS = ("train", "validation")
+_POLL_SECONDS = 0.2
 
 
 def pretokenize(
@@ -95,6 +99,18 @@ def open_job(
 def is_begun(out: pathlib.Path) -> bool:
     """Returns whether a worker has listed the inputs of the job in this folder."""
     return all((out / name / SETTINGS).exists() for name in SPLITS)
+
+
+def is_first_lister(out: pathlib.Path, claims: Claims) -> bool:
+    """Returns whether this worker of several is to list the inputs; waits while another one does."""
+    while not is_begun(out):
+        if claims.take(out, INPUTS):
+            if not is_begun(out):
+                return True
+            claims.release(out, INPUTS)
+        else:
+            time.sleep(_POLL_SECONDS)
+    return False
 
 
 def _list_inputs(

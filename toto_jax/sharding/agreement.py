@@ -10,6 +10,9 @@ from jax.experimental import multihost_utils
 
 from toto_jax import errors
 
+# Characters of an error that travel to the other processes.
+_LONGEST_MESSAGE = 2000
+
 
 def is_first() -> bool:
     """Returns whether this is the process that writes files and talks to people."""
@@ -42,6 +45,33 @@ def on_first_process(work: Callable[[], Any]) -> Any:
         kind = getattr(errors, outcome["error"], errors.JobError)
         raise kind(f"Process 0: {outcome['message']}")
     return outcome["result"]
+
+
+def on_all_processes(work: Callable[[], Any]) -> Any:
+    """Runs `work` on every process and returns its own result to each, once all are done.
+
+    Raises:
+      TotoError: the first failure of any process, on every one, so that all of them end alike and none waits.
+    """
+    if jax.process_count() == 1:
+        return work()
+    failure: Exception | None = None
+    result, text = None, ""
+    try:
+        result = work()
+    except Exception as error:  # it is raised again below, once the others know
+        failure, text = error, json.dumps([type(error).__name__, str(error)[:_LONGEST_MESSAGE]])
+    said = np.zeros(8 * _LONGEST_MESSAGE, np.uint8)  # JSON takes six bytes for some characters
+    content = np.frombuffer(text.encode(), np.uint8)
+    said[: len(content)] = content
+    texts = [bytes(row).rstrip(b"\0").decode() for row in multihost_utils.process_allgather(said)]
+    if failure is not None:
+        raise failure
+    for process, text in enumerate(texts):
+        if text:
+            name, message = json.loads(text)
+            raise getattr(errors, name, errors.JobError)(f"Process {process}: {message}")
+    return result
 
 
 def fetch(tree: Any) -> Any:

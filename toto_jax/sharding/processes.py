@@ -117,12 +117,13 @@ def join_job(timeout: float) -> None:
         jax.distributed.initialize(
             place.coordinator, place.count, place.index, initialization_timeout=int(timeout)
         )
-    elif place is None and _may_be_tpu_vm():
+    elif place is None and may_be_tpu_vm():
         # Outside of GKE, what a TPU VM knows of its pod comes from its metadata server, which JAX asks.
         jax.distributed.initialize(initialization_timeout=int(timeout))
 
 
-def _may_be_tpu_vm() -> bool:
+def may_be_tpu_vm() -> bool:
+    """Returns whether this machine has TPU chips that JAX will use."""
     platforms = jax.config.jax_platforms or ""
     if importlib.util.find_spec("libtpu") is None or (platforms and "tpu" not in platforms):
         return False
