@@ -3,17 +3,28 @@
 Shapes: M clips, B clips at once, N codes or patches of a clip.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 
 from toto_jax.evaluation.context import Split
+from toto_jax.evaluation.results import Result
 from toto_jax.sharding.agreement import fetch
 from toto_jax.sharding.rules import partition_spec
 from toto_jax.training.task import Batch
 from toto_jax.tree import Params
+
+
+def each_source(
+    splits: Mapping[str, Mapping[str, Split]], measure: Callable[[Split, Split], Iterator[tuple[str, Result]]]
+) -> Iterator[tuple[str, Result]]:
+    """Yields what `measure` finds of each source's train and validation clips, named after it if there are several."""
+    for source, both in splits.items():
+        prefix = f"{source}_" if len(splits) > 1 else ""
+        for name, result in measure(both["train"], both["validation"]):
+            yield prefix + name, result
 
 
 def loss_by_clip(

@@ -3,6 +3,7 @@
 Shapes: M clips, B clips at once, N patches of a clip, F frames, n patches of a frame, P values of a patch.
 """
 
+import functools
 from collections.abc import Iterator
 
 import jax
@@ -11,7 +12,7 @@ import numpy as np
 from toto_jax.analysis.patch_baselines import CopyFit, copy_error, zero_error
 from toto_jax.analysis.position_loss import by_frame, by_position
 from toto_jax.evaluation.context import EvaluationContext, Split
-from toto_jax.evaluation.held_out import batches_of, loss_by_clip
+from toto_jax.evaluation.held_out import batches_of, each_source, loss_by_clip
 from toto_jax.evaluation.results import Curve, Result
 from toto_jax.evaluation.validation_loss import ValidationLossConfig
 from toto_jax.models.patches import normalise, patchify
@@ -31,11 +32,7 @@ class PatchLoss:
 
     def run(self, params: Params) -> Iterator[tuple[str, Result]]:
         """Yields for each source the error, the baselines, how far the error lies below them, and curves."""
-        sources = self._context.splits
-        for source, splits in sources.items():
-            prefix = f"{source}_" if len(sources) > 1 else ""
-            for name, result in self._source(params, splits["train"], splits["validation"]):
-                yield prefix + name, result
+        return each_source(self._context.splits, functools.partial(self._source, params))
 
     def _source(self, params: Params, train: Split, held_out: Split) -> Iterator[tuple[str, Result]]:
         config, geometry = self._config, self._context.geometry

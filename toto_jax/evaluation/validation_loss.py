@@ -4,6 +4,7 @@ Shapes: M clips, N codes of a clip, F frames, h x w codes of a frame.
 """
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 
 import jax
@@ -12,7 +13,7 @@ import numpy as np
 from toto_jax.analysis.baselines import fit_baselines
 from toto_jax.analysis.position_loss import by_frame, by_position
 from toto_jax.evaluation.context import EvaluationContext, Split
-from toto_jax.evaluation.held_out import loss_by_clip
+from toto_jax.evaluation.held_out import each_source, loss_by_clip
 from toto_jax.evaluation.results import Curve, Result
 from toto_jax.tasks.sequence import SequenceTask
 from toto_jax.tree import Params
@@ -42,11 +43,7 @@ class ValidationLoss:
 
     def run(self, params: Params) -> Iterator[tuple[str, Result]]:
         """Yields for each source the loss, the baselines, how far the loss lies below them, and curves."""
-        sources = self._context.splits
-        for source, splits in sources.items():
-            prefix = f"{source}_" if len(sources) > 1 else ""
-            for name, result in self._source(params, splits["train"], splits["validation"]):
-                yield prefix + name, result
+        return each_source(self._context.splits, functools.partial(self._source, params))
 
     def _source(self, params: Params, train: Split, held_out: Split) -> Iterator[tuple[str, Result]]:
         config, geometry = self._config, self._context.geometry
