@@ -1,6 +1,5 @@
 """The entry point in processes of its own: summary, exit codes, errors without tracebacks, and workers that share."""
 
-import hashlib
 import json
 import os
 import pathlib
@@ -11,6 +10,7 @@ import time
 
 import pytest
 
+from tests.data.whole_job import hashes
 from toto_jax.data.manifest import verify
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -38,11 +38,6 @@ def start(workdir: pathlib.Path, *words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         command(workdir, *words), cwd=ROOT, env=ENVIRONMENT, stdout=pipe, stderr=subprocess.STDOUT, text=True
     )
-
-
-def hashes(folder: pathlib.Path) -> dict[str, str]:
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def test_shards_go_to_the_first_source_of_the_workdir(tmp_path: pathlib.Path) -> None:

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.test_pretokenize import hashes
+from tests.data.whole_job import hashes
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SMALL = ("clips.size=16", "clips.frames=4", "clips.synthetic_clips=20", "clips.files_per_shard=3")

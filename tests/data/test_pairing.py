@@ -7,11 +7,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from tests.data.whole_job import pretokenize
 from toto_jax.data.clips import ClipsConfig
 from toto_jax.data.manifest import Manifest
 from toto_jax.data.pairing import check_paired
 from toto_jax.data.pipeline import Pipeline, check_pixels
-from toto_jax.data.pretokenization import pretokenize
 from toto_jax.errors import ConfigError, DataError
 from toto_jax.tokenizers.base import TokenizerSpec
 

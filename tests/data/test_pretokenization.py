@@ -1,7 +1,6 @@
 """Whole jobs: what is written, what is refused, and that a killed one ends with the same bytes."""
 
 import dataclasses
-import hashlib
 import json
 import pathlib
 import resource
@@ -15,9 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.data.whole_job import hashes, pretokenize
 from toto_jax.data.clips import ClipsConfig
 from toto_jax.data.manifest import Manifest, clip_index, read_manifest, verify
-from toto_jax.data.pretokenization import open_job, pretokenize
+from toto_jax.data.pretokenization import open_job
 from toto_jax.data.shard_reader import read_clips
 from toto_jax.data.synthetic import MOTIONS, render_clip
 from toto_jax.data.timeline import Timeline
@@ -38,11 +38,6 @@ class Brightness:
         batch, frames, height, width, _ = video_BFHWC.shape
         red = video_BFHWC[..., 0].reshape(batch, frames, height // 8, 8, width // 8, 8)
         return red.mean((3, 5)).astype(np.int32)
-
-
-def hashes(folder: pathlib.Path) -> dict[str, str]:
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 @pytest.fixture
@@ -240,7 +235,7 @@ import pathlib, sys, time
 from toto_jax.data.clips import ClipsConfig
 from toto_jax.data.config import DataConfig
 from toto_jax.data.decoding import DecodingConfig
-from toto_jax.data.pretokenization import open_job, pretokenize
+from tests.data.whole_job import pretokenize
 from toto_jax.data.shard_reader import read_clips
 from toto_jax.tokenizers.pixels import PixelsTokenizer
 

@@ -4,11 +4,11 @@ import pathlib
 
 import jax
 
+from tests.data.whole_job import pretokenize
 from tests.evaluation.toy_context import CODEBOOK, make_context
 from toto_jax.data.clips import ClipsConfig
 from toto_jax.data.config import DataConfig
 from toto_jax.data.decoding import DecodingConfig
-from toto_jax.data.pretokenization import pretokenize
 from toto_jax.evaluation.context import EvaluationContext, Split
 from toto_jax.models.llama import Llama
 from toto_jax.sharding.mesh import MeshConfig, make_mesh

@@ -12,12 +12,10 @@ from typing import Any
 from toto_jax.data.claims import Claims
 from toto_jax.data.clips import ClipsConfig
 from toto_jax.data.config import DataConfig
-from toto_jax.data.decoding import DecodingConfig
 from toto_jax.data.job import Job
-from toto_jax.data.manifest import Manifest, record_format
+from toto_jax.data.manifest import record_format
 from toto_jax.data.media import in_class_order, split
 from toto_jax.data.sources.registry import list_media
-from toto_jax.data.timeline import Timeline
 from toto_jax.data.work_plan import (
     INPUTS,
     SETTINGS,
@@ -28,44 +26,11 @@ from toto_jax.data.work_plan import (
     write_inputs,
     write_settings,
 )
-from toto_jax.data.worker import Share
 from toto_jax.errors import ConfigError
-from toto_jax.tokenizers.base import Tokenizer, TokenizerSpec
-from toto_jax.tokenizers.pixels import PixelsTokenizer
+from toto_jax.tokenizers.base import TokenizerSpec
 
 SPLITS = ("train", "validation")
 _POLL_SECONDS = 0.2
-
-
-def pretokenize(
-    data: DataConfig,
-    clips: ClipsConfig,
-    decoding: DecodingConfig,
-    tokenizer: Tokenizer | None,
-    out: pathlib.Path,
-    seed: int,
-) -> dict[str, Manifest]:
-    """Cuts, encodes and writes the clips of all media, with this process as the only worker or one of several.
-
-    Args:
-      data: `config.data`: where the media are and how they lie.
-      clips: how clips are cut and shards are filled.
-      decoding: limits of the processes that cut them.
-      tokenizer: encodes `clips.encode_batch` clips at a time; None writes raw frames.
-      out: gets a folder for each split.
-      seed: of the random starts, crops and orders.
-
-    Returns:
-      The manifests of "train" and "validation".
-
-    Raises:
-      ConfigError: if a frame isn't a whole number of codes, codes don't fit a record, or the seed is below 0.
-      DataError: if there are no media, more than half are unusable, or `out` holds shards made otherwise.
-      StorageError: if the disk fills up; what is complete stays.
-    """
-    tokenizer = tokenizer or PixelsTokenizer()
-    job = open_job(data, clips, tokenizer.spec, out, seed, listed=False)
-    return job.close(job.work(tokenizer, decoding, Share(0, 1), Timeline(keep=False)).complete)
 
 
 def open_job(
@@ -74,15 +39,15 @@ def open_job(
     """Lists the inputs of a job and parts them into units.
 
     Args:
-      data: as in `pretokenize`.
-      clips: likewise.
+      data: `config.data`: where the media are and how they lie.
+      clips: how clips are cut and shards are filled.
       spec: of the tokenizer.
       out: gets a folder for each split.
-      seed: likewise.
+      seed: of the random starts, crops and orders.
       listed: whether to take the inputs as another worker has listed them.
 
     Raises:
-      ConfigError: as `pretokenize`.
+      ConfigError: if a frame isn't a whole number of codes, codes don't fit a record, or the seed is below 0.
       DataError: if there are no media (or nobody has listed them), or `out` holds shards made otherwise.
     """
     if seed < 0:

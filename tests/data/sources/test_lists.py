@@ -4,8 +4,8 @@ import pathlib
 import pytest
 
 from tests.data.sources.trees import touch
+from tests.data.whole_job import pretokenize
 from toto_jax.data.media import in_class_order
-from toto_jax.data.pretokenization import pretokenize
 from toto_jax.data.sources import lists
 from toto_jax.data.sources.registry import list_media
 from toto_jax.errors import DataError

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.data.whole_job import pretokenize
 from toto_jax.data.manifest import clip_index
-from toto_jax.data.pretokenization import pretokenize
 from toto_jax.data.shard_reader import read_clips
 from toto_jax.data.sources import tfds as reader
 from toto_jax.data.sources.registry import list_media
