@@ -113,6 +113,26 @@ def get_config() -> ConfigDict:
     c.model.remat = "none"
     c.model.scan_unroll = 1  # layers per scan step; 1 compiles fastest and keeps what remat saves
 
+    c.mup = ConfigDict()  # hyper-parameters of a small base model for all larger ones (docs/scaling.md)
+    c.mup.enabled = False  # the keys below count only with it
+    c.mup.base = ConfigDict()  # sizes of config.model that the base has; 0 for the model's own
+    c.mup.base.layers = 0
+    c.mup.base.d_model = 0
+    c.mup.base.heads = 0
+    c.mup.base.kv_heads = 0
+    c.mup.base.head_dim = 0
+    c.mup.base.d_ff = 0
+    c.mup.input_multiplier = 1.0  # of embeddings, to be tuned on the base
+    c.mup.output_multiplier = 1.0  # of logits, to be tuned on the base
+    # Branches count (base.layers / layers) ** alpha: with 1 hyper-parameters serve other depths too (CompleteP).
+    c.mup.depth_alpha = 1.0
+    c.mup.weight_decay_exponent = (
+        1.0  # of the width's ratio in the decay of hidden matrices; 1 keeps rate x decay
+    )
+    c.mup.scale_epsilon = True  # Adam's epsilon shrinks as gradients do
+    c.mup.zero_query = True  # queries begin with zeros
+    c.mup.zero_head = True  # the head begins with zeros
+
     c.next_token = ConfigDict()
     c.next_token.end_token_loss = True  # also learn to predict the end token
     c.next_token.loss_chunks = (

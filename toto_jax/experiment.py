@@ -49,13 +49,13 @@ def build_task(settings: Settings, platform: str) -> Task:
     kind = section.pop("kind")
     vocabulary = vocabulary_size(settings.tokenizer.codebook_size, section["vocabulary_multiple"])
     if settings.task == "next_token":
-        decoder = build_decoder(kind, section, vocabulary, platform)
+        decoder = build_decoder(kind, section, vocabulary, platform, settings.mup)
         return NextToken(decoder, settings.geometry, settings.next_token)
     if section["tied_head"]:
         raise ConfigError(
             "config.model.tied_head=True: patches have no embedding of codes to share; give False"
         )
-    decoder = build_decoder(kind, section, 0, platform)
+    decoder = build_decoder(kind, section, 0, platform, settings.mup)
     if settings.task == "patch_to_patch":
         return PatchToPatch(decoder, settings.geometry, settings.patches)
     return PatchToCode(decoder, settings.geometry, settings.patches, vocabulary)
@@ -292,6 +292,7 @@ def build(
         for key in ("heads", "kv_heads"):
             check_divides(mesh, f"config.model.{key}", settings.model[key], RULES["attention_heads"])
     frozen = task.frozen if isinstance(task, VQGANTask) else Frozen()
+    scales = None if settings.task == "tokenizer" else task.scales
     work = work_of(task, settings)
-    trainer = Trainer(task, settings.optimizer, settings.train, mesh, settings.seed, work, frozen)
+    trainer = Trainer(task, settings.optimizer, settings.train, mesh, settings.seed, work, frozen, scales)
     return Experiment(settings, workdir, mesh, task, trainer)

@@ -27,6 +27,7 @@ from toto_jax.experiment import build, find_checkpoint
 from toto_jax.generation.rollout import continue_frames
 from toto_jax.generation.sampling import SamplerConfig
 from toto_jax.models.decoder import Decoder
+from toto_jax.models.parametrisation import table
 from toto_jax.tasks.patches import NO_CONTINUATION, PATCH_TASKS
 from toto_jax.tasks.sequence import SequenceTask
 from toto_jax.tokenizers.base import Tokenizer
@@ -266,7 +267,11 @@ def save_pretrained(
         (path / "config.json").write_text(to_json(config))
     except OSError as error:
         raise StorageError(f"The run can't be written in {path}: {error}") from error
-    metadata = {"config": json.loads(to_json(config)), "tokenizer": spec.to_json()}
+    metadata = {
+        "config": json.loads(to_json(config)),
+        "tokenizer": spec.to_json(),
+        "scales": table(experiment.trainer.scales),
+    }
     checkpoints = Checkpoints(experiment.checkpoint_folder, experiment.settings.checkpoint, metadata)
     try:
         checkpoints.save(step, state)

@@ -12,6 +12,7 @@ from toto_jax.data.clips import ClipsConfig
 from toto_jax.data.config import DataConfig
 from toto_jax.data.decoding import DecodingConfig
 from toto_jax.errors import ConfigError, nearest
+from toto_jax.models.parametrisation import MupConfig
 from toto_jax.sharding.mesh import MeshConfig
 from toto_jax.tasks.dvae import DVAETaskConfig
 from toto_jax.tasks.next_token import NextTokenConfig
@@ -88,6 +89,7 @@ class Settings:
     decoding: DecodingConfig
     tokenizer: TokenizerConfig
     model: Mapping[str, Any]
+    mup: MupConfig
     next_token: NextTokenConfig
     patches: PatchesConfig
     dvae: DVAETaskConfig
@@ -148,6 +150,7 @@ _SECTIONS = {
     "clips": ClipsConfig,
     "decoding": DecodingConfig,
     "tokenizer": TokenizerConfig,
+    "mup": MupConfig,
     "next_token": NextTokenConfig,
     "patches": PatchesConfig,
     "dvae": DVAETaskConfig,

@@ -20,6 +20,7 @@ from toto_jax.errors import ConfigError, DataError
 from toto_jax.evaluation.descriptions import EVALUATORS
 from toto_jax.evaluation.run_files import write_summary
 from toto_jax.experiment import Experiment, build
+from toto_jax.models.parametrisation import table
 from toto_jax.settings import Settings
 from toto_jax.shard_job import load_shard_tokenizer, open_shard_job, tokenizer_path
 from toto_jax.sharding.agreement import fetch, is_first, on_all_processes, on_first_process
@@ -232,7 +233,8 @@ def train(
     settings, trainer = experiment.settings, experiment.trainer
     manifests = experiment.pipeline.paired or experiment.pipeline.manifests
     spec = next(iter(manifests.values())).tokenizer
-    metadata = {"config": json.loads(to_json(config)), "tokenizer": spec.to_json()}
+    scales = table(trainer.scales)
+    metadata = {"config": json.loads(to_json(config)), "tokenizer": spec.to_json(), "scales": scales}
     if origin is not None:
         origin.check_tokenizer(spec)
         on_first_process(lambda: write_summary(experiment.workdir, {"started_from": str(origin.checkpoint)}))
@@ -251,6 +253,8 @@ def train(
         log(sharding_report(trainer.abstract_state.params, trainer.state_shardings.params, experiment.mesh))
     if settings.data.other_shapes:
         log(f"   Left out of evaluations, as of other shapes: {', '.join(settings.data.other_shapes)}")
+    if settings.mup.enabled:
+        log("   Each parameter's factors by muP:\n      " + "\n      ".join(scales))
     if start:
         log(f"Going on from step {start}")
     elif origin is not None:

@@ -104,6 +104,12 @@ def find_starting_point(experiment: Experiment) -> StartingPoint | None:
             + "\n  ".join(changed or ["nothing that shapes parameters"])
             + "\nTake that run's values, or leave config.init_from empty"
         )
+    other_mup = differences({"mup": config["mup"]}, {"mup": dataclasses.asdict(settings.mup)})
+    if other_mup and (config["mup"]["enabled"] or settings.mup.enabled):
+        raise CheckpointError(
+            f"The parameters in {checkpoint} were trained in another parametrisation, where the same numbers are other "
+            "functions (there -> here):\n  " + "\n  ".join(other_mup) + "\nTake that run's values"
+        )
     wrote = metadata.get("tokenizer")
     tokenizer = None if wrote is None else TokenizerSpec.from_json(wrote)
     point = StartingPoint(experiment, checkpoint, averaged, tokenizer)

@@ -40,9 +40,14 @@ def size_in_bytes(tree: Any) -> int:
     return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
-def matrices(axes: Any) -> Any:
-    """Returns a mask that is True for matrices and kernels and False for gains and biases.
+def is_vector(axes: Axes) -> bool:
+    """Whether a parameter with these logical axes is a gain or a bias, and not a matrix or a kernel.
 
     Layers stacked for a scan carry a leading axis `layers`, which is not one of the parameter's own.
     """
-    return map_with_axes(lambda names: sum(name != "layers" for name in names) >= 2, axes)
+    return sum(name != "layers" for name in axes) < 2
+
+
+def matrices(axes: Any) -> Any:
+    """Returns a mask that is True for matrices and kernels and False for gains and biases."""
+    return map_with_axes(lambda names: not is_vector(names), axes)

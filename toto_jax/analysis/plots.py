@@ -1,6 +1,7 @@
 """Line plots that read well in a report, on a light page and on a dark one."""
 
 import io
+import types
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,6 +31,7 @@ def line_plot(
     *,
     log_x: bool = False,
     log_y: bool = False,
+    rings: Mapping[str, int] = types.MappingProxyType({}),
     width: int = 700,
     height: int = 340,
     file_format: str = "svg",
@@ -44,6 +46,7 @@ def line_plot(
       y_label: with its unit.
       log_x: logarithmic x axis.
       log_y: logarithmic y axis.
+      rings: series -> index of a point to be pointed out, such as its least one.
       width: pixels of the figure at normal resolution.
       height: the same.
       file_format: "svg" has a transparent ground and text in `currentColor`, so it takes the colours and the
@@ -63,6 +66,9 @@ def line_plot(
         figure = figures.Figure(figsize=size, dpi=_DOTS_PER_INCH, layout="constrained")
         axes = figure.add_subplot()
         lines = _draw(axes, np.asarray(x), series)
+        for name, index in rings.items():
+            place, colour = (x[index], series[name][index]), lines[name].get_color()
+            axes.plot(*place, marker="o", markersize=11, fillstyle="none", color=colour, markeredgewidth=1.6)
         _dress(axes, x_label, y_label, log_x, log_y)
         if not log_x and np.array_equal(x, np.round(x)):
             # There is no layer 2.5.

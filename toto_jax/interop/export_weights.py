@@ -30,7 +30,7 @@ def export_weights() -> None:
             "from_pretrained(...).features works"
         )
     context = toto.geometry.sequence_length - 1
-    settings, tensors = to_hugging_face(toto.decoder.config, toto.params, context)
+    settings, tensors = to_hugging_face(toto.decoder.config, toto.decoder.folded(toto.params), context)
     write_folder(out, settings, tensors, toto.geometry, toto.tokenizer.spec, toto.config, toto.step)
     print(f"Step {toto.step} as LlamaForCausalLM in {out}; read README.md there before you publish it")
 

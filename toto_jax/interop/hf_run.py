@@ -75,6 +75,8 @@ def import_llama(folder: pathlib.Path, tokenizer: pathlib.Path | None, given: Gi
             f"holds the {spec.kind} {spec.content_hash[:12]}"
         )
     config["model"] |= {"kind": "llama", **keys}
+    # Exported parameters are those of the standard parametrisation, however they were trained.
+    config["mup"] = {**config.get("mup", {}), "enabled": False}
     config["model"]["vocabulary_multiple"] = _multiple(
         params["embedding"].shape[0], spec, config["model"].get("vocabulary_multiple"), folder
     )

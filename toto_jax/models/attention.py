@@ -4,18 +4,19 @@ Shapes: B sequences, T positions, N query heads, K key-value heads, G = N / K qu
 H size of a head, D model width.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from toto_jax.errors import ConfigError, nearest
+from toto_jax.models.cached_attention import attend_to_all
 from toto_jax.models.chunked_attention import causal_attention
 from toto_jax.models.functional import Initializer, parameter
 from toto_jax.models.fused_attention import Attention, cudnn_attention, splash_attention
 from toto_jax.models.layers import linear
-from toto_jax.models.outputs import KeysValues
+from toto_jax.models.outputs import KeysValues, Past
 from toto_jax.models.rope import rotate
 from toto_jax.sharding.rules import constrain
 
@@ -38,10 +39,6 @@ KINDS: Mapping[str, Attention] = {
     "splash": splash_attention,
 }
 NAMES = ("auto", *KINDS)
-
-# What a cache keeps of a layer; None without a cache.
-Kept = KeysValues | None
-AttendAndKeep = Callable[[jax.Array, jax.Array, jax.Array], tuple[jax.Array, Kept]]
 
 
 def choose(name: str, platform: str, dtype: str, head_dim: int) -> str:
@@ -84,30 +81,50 @@ def _obstacle_of_cudnn(platform: str, dtype: str, head_dim: int) -> str:
 
 
 class SelfAttention(nnx.Module):
-    """Projections around attention, without biases."""
+    """Projections around attention, without biases.
+
+    Args:
+      kind: of `KINDS`, where there is no cache.
+    """
 
     def __init__(
-        self, d_model: int, heads: int, kv_heads: int, head_dim: int, init: Initializer, rngs: nnx.Rngs
+        self,
+        kind: str,
+        d_model: int,
+        heads: int,
+        kv_heads: int,
+        head_dim: int,
+        init: Initializer,
+        rngs: nnx.Rngs,
     ):
+        self.kind = kind
         self.query = parameter(rngs, (d_model, heads, head_dim), ("embed", "heads", "head_dim"), init)
         self.key = parameter(rngs, (d_model, kv_heads, head_dim), ("embed", "kv_heads", "head_dim"), init)
         self.value = parameter(rngs, (d_model, kv_heads, head_dim), ("embed", "kv_heads", "head_dim"), init)
         self.output = parameter(rngs, (heads, head_dim, d_model), ("heads", "head_dim", "embed"), init)
 
     def __call__(
-        self, x_BTD: jax.Array, rotary: tuple[jax.Array, jax.Array], attend: AttendAndKeep
-    ) -> tuple[jax.Array, Kept]:
-        """Returns out_BTD, and what `attend` keeps."""
-        q_BTNH = rotate(_to_heads(x_BTD, self.query[...]), *rotary)
-        k_BTKH = rotate(_to_heads(x_BTD, self.key[...]), *rotary)
-        v_BTKH = _to_heads(x_BTD, self.value[...])
+        self, x_BTD: jax.Array, rotary: tuple[jax.Array, jax.Array], past: Past | None
+    ) -> tuple[jax.Array, KeysValues | None]:
+        """Returns out_BTD, and keys and values of all positions where a past is given."""
         q_BTNH, k_BTKH, v_BTKH = (
-            constrain(one, "batch", None, "attention_heads", None) for one in (q_BTNH, k_BTKH, v_BTKH)
+            constrain(one, "batch", None, "attention_heads", None) for one in self.project(x_BTD, rotary)
         )
-        mixed_BTNH, kept = attend(q_BTNH, k_BTKH, v_BTKH)
+        if past is None:
+            mixed_BTNH, kept = KINDS[self.kind](q_BTNH, k_BTKH, v_BTKH), None
+        else:
+            mixed_BTNH, kept = attend_to_all(q_BTNH, k_BTKH, v_BTKH, *past)
         mixed_BTNH = constrain(mixed_BTNH, "batch", "sequence", "heads", None)
         flat = mixed_BTNH.reshape(*x_BTD.shape[:2], -1)
         return linear(flat, self.output[...].reshape(flat.shape[-1], -1)), kept
+
+    def project(
+        self, x_BTD: jax.Array, rotary: tuple[jax.Array, jax.Array]
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Returns rotated q_BTNH and k_BTKH, and v_BTKH."""
+        q_BTNH = rotate(_to_heads(x_BTD, self.query[...]), *rotary)
+        k_BTKH = rotate(_to_heads(x_BTD, self.key[...]), *rotary)
+        return q_BTNH, k_BTKH, _to_heads(x_BTD, self.value[...])
 
 
 def _to_heads(x_BTD: jax.Array, w_DNH: jax.Array) -> jax.Array:

@@ -12,6 +12,7 @@ import toto_jax.config
 from toto_jax.errors import ConfigError, nearest
 from toto_jax.models.llama import Llama, LlamaConfig
 from toto_jax.models.outputs import Cache, DecoderOutput
+from toto_jax.models.parametrisation import Mup, MupConfig, make_mup
 from toto_jax.tree import Params
 
 
@@ -41,11 +42,22 @@ class Decoder(Protocol):
     def vocabulary(self) -> int:
         """Ids it knows: the size of the logits. With 0 it has neither embedding nor head: inputs come embedded."""
 
+    @property
+    def mup(self) -> Mup | None:
+        """How parameters scale with the sizes; None for the standard parametrisation."""
+
+    @property
+    def scales(self) -> Any:
+        """A tree like `init`'s of each parameter's factors, `models.parametrisation.Scale`."""
+
     def init(self, key: jax.Array) -> Params:
         """Returns float32 parameters, a nested dict."""
 
     def logical_axes(self) -> Any:
         """Returns a tree like `init`'s whose leaves are tuples of logical axis names."""
+
+    def folded(self, params: Params) -> Params:
+        """Returns the parameters of the same function in the standard parametrisation: for other software."""
 
     def init_cache(self, batch: int, length: int, dtype: str | None = None) -> Cache:
         """Returns an empty cache with room for `length` positions, in the compute dtype unless told."""
@@ -96,7 +108,9 @@ class Decoder(Protocol):
         """
 
 
-def build_decoder(kind: str, section: Mapping[str, Any], vocabulary: int, platform: str) -> Decoder:
+def build_decoder(
+    kind: str, section: Mapping[str, Any], vocabulary: int, platform: str, mup: MupConfig
+) -> Decoder:
     """Returns the decoder that a config's `model` section describes.
 
     Args:
@@ -104,6 +118,7 @@ def build_decoder(kind: str, section: Mapping[str, Any], vocabulary: int, platfo
       section: the section; its own key `kind`, if it is still there, is passed over.
       vocabulary: ids, padded already (`video.vocabulary_size`); 0 for a decoder of embedded inputs alone.
       platform: of the devices that programs are compiled for ("cpu", "gpu", "tpu"), which need not be this machine's.
+      mup: the config's section of that name.
 
     Raises:
       ConfigError: on an unknown kind or key, or values that can't be, on this platform.
@@ -112,7 +127,8 @@ def build_decoder(kind: str, section: Mapping[str, Any], vocabulary: int, platfo
         raise ConfigError(f"config.model.kind={kind!r} is unknown; {nearest(kind, _FAMILIES)}")
     config_class, decoder_class = _FAMILIES[kind]
     values = {key: value for key, value in section.items() if key != "kind"}
-    return decoder_class(toto_jax.config.section(config_class, values, "model").on(platform), vocabulary)
+    config = toto_jax.config.section(config_class, values, "model").on(platform)
+    return decoder_class(config, vocabulary, make_mup(mup, config))
 
 
 _FAMILIES: dict[str, tuple[type, type]] = {"llama": (LlamaConfig, Llama)}

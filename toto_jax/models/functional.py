@@ -46,6 +46,10 @@ class Functional(Generic[Module]):
         """Returns fresh values."""
         return nnx.to_pure_dict(nnx.state(self._build(nnx.Rngs(params=key)), nnx.Param))
 
+    def shapes(self) -> dict[str, Any]:
+        """Returns a tree like `init`'s of abstract values."""
+        return jax.eval_shape(lambda: self.init(jax.random.key(0)))
+
     def logical_axes(self) -> dict[str, Any]:
         """Returns a tree like `init`'s with each parameter's axes."""
         axes = jax.tree.map(
@@ -70,6 +74,10 @@ class Stack(Generic[Module]):
     def init(self, key: jax.Array) -> dict[str, Any]:
         """Returns values with a leading axis of length `layers`."""
         return jax.vmap(self.layer.init)(jax.random.split(key, self.layers))
+
+    def shapes(self) -> dict[str, Any]:
+        """Returns a tree like `init`'s of abstract values."""
+        return jax.eval_shape(lambda: self.init(jax.random.key(0)))
 
     def logical_axes(self) -> dict[str, Any]:
         """Returns each parameter's axes with `layers` in front."""

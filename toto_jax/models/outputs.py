@@ -1,35 +1,48 @@
-"""What a decoder hands back: logits, hidden states and the cache of keys and values.
+"""What a decoder hands back: logits, hidden states and the cache of what it has seen.
 
 Shapes: B sequences, T new positions, V vocabulary, D model width, L layers, S cached positions, K key-value
 heads, H size of a head.
 """
 
 import dataclasses
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 KeysValues = tuple[jax.Array, jax.Array]
+# What one layer keeps of the positions that it has seen: keys_BKSH, rotated already, and values_BKSH of attention.
+Kept = Any
+
+
+class Past(NamedTuple):
+    """What one layer is told of earlier positions.
+
+    Attributes:
+      kept: what it kept of them.
+      length: int32 scalar, how many they are.
+      empty: whether there is none, for certain: then nobody needs to look.
+    """
+
+    kept: Kept
+    length: jax.Array
+    empty: bool
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Cache:
-    """Keys and values of the positions seen so far; room for S of them.
+    """What the layers keep of the positions seen so far.
 
     Attributes:
-      layers: each layer's keys_BKSH, rotated already, and values_BKSH. Apart, since a loop over steps writes to
-        arrays of their own in place.
-      length: int32 scalar, how many positions are filled. The rest is never looked at.
+      layers: of each layer. Apart, since a loop over steps writes to arrays of their own in place.
+      length: int32 scalar, how many positions were seen. Room behind them is never looked at.
+      room: S, positions that the cache can hold.
     """
 
-    layers: tuple[KeysValues, ...]
+    layers: tuple[Kept, ...]
     length: jax.Array
-
-    @property
-    def room(self) -> int:
-        """Positions that the cache can hold."""
-        return self.layers[0][0].shape[2]
+    room: int = dataclasses.field(metadata={"static": True})
 
     @property
     def known_empty(self) -> bool:

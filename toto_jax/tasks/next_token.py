@@ -58,6 +58,10 @@ class NextToken:
         self.context = geometry.sequence_length - 1
         self.outputs = decoder.vocabulary
 
+    @property
+    def scales(self) -> Any:
+        return self.decoder.scales
+
     def init(self, key: jax.Array) -> Params:
         return self.decoder.init(key)
 

@@ -15,8 +15,9 @@ import jax.numpy as jnp
 
 from toto_jax.errors import ConfigError
 from toto_jax.models.cross_entropy import head_nll
-from toto_jax.models.decoder import Decoder
+from toto_jax.models.decoder import Decoder, DecoderConfig
 from toto_jax.models.functional import Functional
+from toto_jax.models.parametrisation import effective, initial, scales, standard
 from toto_jax.models.patches import PatchEnds, normalise, patchify
 from toto_jax.sharding.rules import parts_of
 from toto_jax.tasks.tokenizer import pixel_batch
@@ -66,12 +67,21 @@ class _FromPatches:
         self.context = geometry.codes
         self.inputs = config.side**2 * COLOURS
         self.outputs = outputs
-        ends = functools.partial(PatchEnds, decoder.config, self.inputs, outputs, outputs_axis)
-        self._ends = Functional(ends)
+        self._ends = self._make_ends(decoder.config, outputs_axis)
+        axes = self._ends.logical_axes()
+        self._ends_scales = standard(axes)
+        if decoder.mup is not None:
+            base = self._make_ends(decoder.mup.base, outputs_axis)
+            self._ends_scales = scales(axes, self._ends.shapes(), base.shapes(), decoder.mup)
+        self.scales = {**decoder.scales, **self._ends_scales}
+
+    def _make_ends(self, config: DecoderConfig, outputs_axis: str) -> Functional[PatchEnds]:
+        return Functional(functools.partial(PatchEnds, config, self.inputs, self.outputs, outputs_axis))
 
     def init(self, key: jax.Array) -> Params:
         decoder_key, ends_key = jax.random.split(key)
-        return {**self.decoder.init(decoder_key), **self._ends.init(ends_key)}
+        ends = initial(self._ends.init(ends_key), self._ends_scales)
+        return {**self.decoder.init(decoder_key), **ends}
 
     def logical_axes(self) -> Any:
         return {**self.decoder.logical_axes(), **self._ends.logical_axes()}
@@ -89,7 +99,7 @@ class _FromPatches:
 
     def _parts(self, params: Params) -> tuple[PatchEnds, Params]:
         names = self._ends.logical_axes()
-        ends = self._ends.bind({name: params[name] for name in names})
+        ends = self._ends.bind(effective({name: params[name] for name in names}, self._ends_scales))
         return ends, {name: values for name, values in params.items() if name not in names}
 
     def _final_states(self, params: Params, batch: Batch) -> tuple[PatchEnds, jax.Array, jax.Array]:

@@ -3,7 +3,7 @@
 Shapes: B clips, T positions, N codes or patches of a clip, L layers, D model width.
 """
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import jax
 
@@ -23,6 +23,7 @@ class SequenceTask(Task, Protocol):
       context: positions of a clip that go into the decoder.
       inputs: values of a position that a product embeds; 0 where ids are looked up.
       outputs: width of the head.
+      scales: tree of each parameter's factors, `models.parametrisation.Scale`.
     """
 
     decoder: Decoder
@@ -31,6 +32,7 @@ class SequenceTask(Task, Protocol):
     context: int
     inputs: int
     outputs: int
+    scales: Any
 
     def features(self, params: Params, batch: Batch, layers: tuple[int, ...]) -> jax.Array:
         """Returns hidden_LBND at the codes or patches, not at the start token; clips may have fewer frames.

@@ -12,6 +12,7 @@ import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from toto_jax.errors import Preempted
+from toto_jax.models.parametrisation import standard
 from toto_jax.sharding.report import check_axes_used
 from toto_jax.sharding.rules import check_divides, partition_spec, shardings
 from toto_jax.training.checkpoint import Checkpoints, abstract_like
@@ -56,6 +57,7 @@ class Trainer:
       seed: of parameters and of every step's randomness.
       work: of one example, for throughput.
       frozen: what the task's loss needs besides what is learned.
+      scales: tree of each parameter's factors (`models.parametrisation.Scale`); all 1 by default.
 
     Raises:
       ConfigError: when parameters or batch can't be laid over the mesh.
@@ -70,12 +72,14 @@ class Trainer:
         seed: int,
         work: Work = _EXAMPLES,
         frozen: Frozen = _NOTHING,
+        scales: Any = None,
     ):
         self.config = config
         self.mesh = mesh
         self.work = work
         axes = task.logical_axes()
-        transform = make_optimizer(optimizer, config.steps, axes)
+        self.scales = standard(axes) if scales is None else scales
+        transform = make_optimizer(optimizer, config.steps, axes, self.scales)
         self._init = functools.partial(init_state, task, transform, optimizer.ema > 0, seed)
         self._start = functools.partial(start_state, optimizer=transform, ema=optimizer.ema > 0)
         self._frozen = frozen

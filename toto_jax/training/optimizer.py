@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from toto_jax.errors import ConfigError
+from toto_jax.models.parametrisation import standard
 from toto_jax.tree import map_with_axes, matrices
 
 _ASSIGNED = "running_codes"
@@ -74,7 +75,9 @@ def learning_rate_schedule(config: OptimizerConfig, steps: int) -> optax.Schedul
     return lambda updates: schedule(updates + 1)
 
 
-def make_optimizer(config: OptimizerConfig, steps: int, axes: Any) -> optax.GradientTransformation:
+def make_optimizer(
+    config: OptimizerConfig, steps: int, axes: Any, scales: Any = None
+) -> optax.GradientTransformation:
     """Returns the chain: clip by global norm, Adam, decoupled decay of matrices, learning rate.
 
     Hyper-parameters live in the config and never in the optimizer's state, so a changed config takes effect on resume.
@@ -85,18 +88,42 @@ def make_optimizer(config: OptimizerConfig, steps: int, axes: Any) -> optax.Grad
       config: the settings.
       steps: length of the run.
       axes: tree of logical axes, which tells matrices from gains and biases.
+      scales: tree of each parameter's own factors, `models.parametrisation.Scale`; all 1 by default.
     """
     schedule = learning_rate_schedule(config, steps)
-    decayed = matrices(axes)
+    scales = standard(axes) if scales is None else scales
+    # The decay comes with the optimizer's own rate in front, so a factor of the rate counts for it too.
+    decay = jax.tree.map(
+        lambda matrix, scale: config.weight_decay * scale.weight_decay if matrix else 0.0,
+        matrices(axes),
+        scales,
+    )
     clip = [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []
     chain = optax.chain(
         *clip,
+        # A gradient times a factor is, to Adam, its epsilon divided by the factor.
+        _times(jax.tree.map(lambda scale: 1 / scale.epsilon, scales)),
         optax.scale_by_adam(b1=config.b1, b2=config.b2, eps=config.eps),
-        optax.add_decayed_weights(config.weight_decay, mask=decayed),
+        _decayed(decay),
+        _times(jax.tree.map(lambda scale: scale.learning_rate, scales)),
         optax.scale_by_learning_rate(schedule),
     )
     assigned = map_with_axes(lambda names: _ASSIGNED in names, axes)
     return _with_assigned(chain, assigned) if any(jax.tree.leaves(assigned)) else chain
+
+
+def _times(factors: Any) -> optax.GradientTransformation:
+    """Multiplies each update by its own factor."""
+    return optax.stateless(
+        lambda updates, _: jax.tree.map(lambda x, by: x if by == 1 else x * by, updates, factors)
+    )
+
+
+def _decayed(decay: Any) -> optax.GradientTransformation:
+    """Adds to each update its parameter times its own decay."""
+    return optax.stateless(
+        lambda updates, params: jax.tree.map(lambda x, by, p: x + by * p if by else x, updates, decay, params)
+    )
 
 
 def assign(parameter: jax.Array, value: jax.Array) -> jax.Array:
