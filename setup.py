@@ -54,7 +54,7 @@ setup(
         "beam": ["apache-beam>=2.77"],
         "cuda": ["jax[cuda13]>=0.10.2"],
         "tests": TESTS,
-        # What tests compare with. DALL-E, taming and mup require old or large things: they are installed beside, --no-deps.
+        # What tests compare with. DALL-E, taming and mup ask for old or large things: installed beside, --no-deps.
         "reference": [*TESTS, "torch>=2.6", "transformers>=5.0", "attrs", "requests"],
         "lint": ["ruff>=0.14"],
     },

@@ -40,7 +40,8 @@ class Family:
         heads = width // HEAD_DIM if self.heads else self.base // HEAD_DIM
         return LlamaConfig(
             layers=LAYERS, d_model=width, heads=heads, kv_heads=heads, head_dim=width // heads, d_ff=2 * width,
-            rope_base=10_000.0, norm_eps=1e-6, init_std=0.02 * (256 / self.base) ** 0.5, tied_head=False,
+            rope_base=10_000.0,
+            rope_grid=(), qk_norm=False, norm_eps=1e-6, init_std=0.02 * (256 / self.base) ** 0.5, tied_head=False,
             vocabulary_multiple=1, dtype="float32", attention="reference", remat="none", scan_unroll=LAYERS,
         )  # fmt: skip
 

@@ -92,14 +92,23 @@ def get_config() -> ConfigDict:
     c.tokenizer.training = config_dict.placeholder(ConfigDict)
 
     c.model = ConfigDict()
-    c.model.kind = "llama"
+    c.model.kind = "llama"  # the paper's; or "gpt2" or "mamba" (Table 6)
     c.model.layers = 12
     c.model.d_model = 768
-    c.model.heads = 12
+    c.model.heads = 12  # "llama", "gpt2", down to d_ff
     c.model.kv_heads = 12  # fewer than heads: grouped-query attention
     c.model.head_dim = 64
     c.model.d_ff = 3072
-    c.model.rope_base = 10_000.0
+    c.model.rope_base = 10_000.0  # "llama", down to qk_norm
+    # Rotary positions by (frame, row, column) of a frame of so many (rows, columns) codes; () for the flat position.
+    c.model.rope_grid = ()
+    c.model.qk_norm = False  # normalise queries and keys
+    c.model.positions = 4_098  # "gpt2": positions that have an embedding; a clip's codes and 2
+    c.model.channels = 1536  # "mamba", down to chunk: of the state space, twice d_model as published
+    c.model.state = 16  # values of a channel's state
+    c.model.step_rank = 48  # of the projection that makes a channel's step, d_model / 16 as published
+    c.model.convolution = 4  # positions that the convolution sees
+    c.model.chunk = 64  # positions whose states are held at a time
     c.model.norm_eps = 1e-6
     c.model.init_std = 0.02
     c.model.tied_head = False  # share the embedding with the output head
@@ -122,6 +131,9 @@ def get_config() -> ConfigDict:
     c.mup.base.kv_heads = 0
     c.mup.base.head_dim = 0
     c.mup.base.d_ff = 0
+    c.mup.base.channels = 0
+    c.mup.base.state = 0
+    c.mup.base.step_rank = 0
     c.mup.input_multiplier = 1.0  # of embeddings, to be tuned on the base
     c.mup.output_multiplier = 1.0  # of logits, to be tuned on the base
     # Branches count (base.layers / layers) ** alpha: with 1 hyper-parameters serve other depths too (CompleteP).

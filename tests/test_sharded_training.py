@@ -37,7 +37,8 @@ OPTIMIZER = OptimizerConfig(
 
 def toto() -> Task:
     config = LlamaConfig(
-        layers=2, d_model=32, heads=4, kv_heads=2, head_dim=8, d_ff=64, rope_base=1e4, norm_eps=1e-6, init_std=0.1,
+        layers=2, d_model=32, heads=4, kv_heads=2, head_dim=8, d_ff=64, rope_base=1e4,
+        rope_grid=(), qk_norm=False, norm_eps=1e-6, init_std=0.1,
         tied_head=False, vocabulary_multiple=16, dtype="float32", attention="chunked", remat="full", scan_unroll=1,
     )  # fmt: skip
     return NextToken(Llama(config, 64), GEOMETRY, NextTokenConfig(True, loss_chunks=2))

@@ -13,7 +13,7 @@ import jax
 import ml_collections
 from jax.sharding import Mesh
 
-from toto_jax.errors import CheckpointError, ConfigError, DataError, nearest
+from toto_jax.errors import ConfigError, DataError, nearest
 from toto_jax.evaluation.context import EvaluationContext, Split
 from toto_jax.evaluation.record import write_results
 from toto_jax.evaluation.registry import build_evaluator, check_evaluator, run_evaluator
@@ -33,7 +33,7 @@ from toto_jax.tokenizers.base import Tokenizer, TokenizerSpec
 from toto_jax.tokenizers.dvae import DVAE
 from toto_jax.tokenizers.frame_tokenizer import FrameTokenizer
 from toto_jax.tokenizers.loading import SPEC_NAME, load_tokenizer, read_spec
-from toto_jax.training.checkpoint import abstract_like, list_steps, restore_params
+from toto_jax.training.checkpoint import abstract_like, choose_step, restore_params
 from toto_jax.training.loop import Trainer
 from toto_jax.training.task import Batch, Frozen, Task
 from toto_jax.training.throughput import Work
@@ -225,41 +225,18 @@ class Experiment:
         return restore_params(self.checkpoint_folder / str(step), abstract, averaged), step
 
 
-def choose_step(folder: pathlib.Path, step: int | None) -> int:
-    """Returns `step` if it has a complete checkpoint in `folder`, or the newest for None.
-
-    Raises:
-      CheckpointError: naming the steps that there are.
-    """
-    steps = list_steps(folder)
-    if not steps:
-        raise CheckpointError(
-            f"There is no complete checkpoint in {folder}; train first, or give another --workdir"
+def _check_model(settings: Settings, task: SequenceTask, mesh: Mesh) -> None:
+    """Raises ConfigError if the decoder doesn't fit the mesh or the clips."""
+    model = task.decoder.config
+    for key in model.shared_out:
+        check_divides(mesh, f"config.model.{key}", getattr(model, key), RULES["attention_heads"])
+    grid = (settings.geometry.height, settings.geometry.width)
+    if getattr(model, "rope_grid", ()) not in ((), grid):
+        raise ConfigError(f"config.model.rope_grid={model.rope_grid}, and a frame of these clips has {grid}")
+    if getattr(model, "positions", task.context) < task.context:
+        raise ConfigError(
+            f"config.model.positions={model.positions}, and a clip has {task.context}; give at least as many"
         )
-    if step is None:
-        return steps[-1]
-    if step not in steps:
-        raise CheckpointError(
-            f"{folder} has no checkpoint of step {step}; it has {', '.join(map(str, steps))}"
-        )
-    return step
-
-
-def find_checkpoint(path: pathlib.Path, step: int | None = None) -> pathlib.Path:
-    """Returns a checkpoint's folder.
-
-    Args:
-      path: a workdir, or one of its checkpoints (`<workdir>/checkpoints/<step>`).
-      step: which checkpoint of a workdir; the newest by default.
-
-    Raises:
-      CheckpointError: if `path` is neither, or the workdir has no such checkpoint.
-    """
-    if (path / "checkpoints").is_dir():
-        return path / "checkpoints" / str(choose_step(path / "checkpoints", step))
-    if not path.name.isdigit():
-        raise CheckpointError(f"{path} is neither a workdir with checkpoints nor a checkpoint folder")
-    return path
 
 
 def build(
@@ -289,8 +266,7 @@ def build(
     # Of the mesh and not of this process: a program for TPUs is compiled on machines without one.
     task = build_task(settings, mesh.devices.flat[0].platform)
     if settings.task != "tokenizer":
-        for key in ("heads", "kv_heads"):
-            check_divides(mesh, f"config.model.{key}", settings.model[key], RULES["attention_heads"])
+        _check_model(settings, task, mesh)
     frozen = task.frozen if isinstance(task, VQGANTask) else Frozen()
     scales = None if settings.task == "tokenizer" else task.scales
     work = work_of(task, settings)

@@ -23,7 +23,7 @@ import numpy as np
 
 from toto_jax.config import from_json, to_json
 from toto_jax.errors import CheckpointError, ConfigError, StorageError
-from toto_jax.experiment import build, find_checkpoint
+from toto_jax.experiment import build
 from toto_jax.generation.rollout import continue_frames
 from toto_jax.generation.sampling import SamplerConfig
 from toto_jax.models.decoder import Decoder
@@ -34,7 +34,13 @@ from toto_jax.tokenizers.base import Tokenizer
 from toto_jax.tokenizers.loading import SPEC_NAME, load_tokenizer
 from toto_jax.tokenizers.pixels import PixelsTokenizer
 from toto_jax.tokenizers.weights_file import WEIGHTS_NAME
-from toto_jax.training.checkpoint import Checkpoints, abstract_like, read_metadata, restore_params
+from toto_jax.training.checkpoint import (
+    Checkpoints,
+    abstract_like,
+    find_checkpoint,
+    read_metadata,
+    restore_params,
+)
 from toto_jax.training.task import Batch
 from toto_jax.tree import Params, named_leaves
 from toto_jax.video import START_TOKENS, VIDEO_START, ClipGeometry, to_batch, to_sequences

@@ -12,11 +12,12 @@ from typing import Any
 from toto_jax.config import differences
 from toto_jax.data.manifest import MANIFEST
 from toto_jax.errors import CheckpointError, DataError
-from toto_jax.experiment import Experiment, find_checkpoint
+from toto_jax.experiment import Experiment
 from toto_jax.tokenizers.base import TokenizerSpec
 from toto_jax.tokenizers.loading import SPEC_NAME, read_spec
 from toto_jax.training.checkpoint import (
     abstract_like,
+    find_checkpoint,
     list_steps,
     params_differences,
     read_metadata,

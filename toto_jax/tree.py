@@ -10,6 +10,10 @@ Params = Mapping[str, Any]
 Axes = tuple[str | None, ...]
 
 
+# Axes of parameters that scale, shift or time what passes, heads or channels apart.
+_VECTORS = frozenset({"norm", "query_norm", "bias", "branch_bias", "rates"})
+
+
 def path_name(path: tuple[Any, ...]) -> str:
     """Returns a JAX key path as `layers/attention/query`."""
     return "/".join(str(getattr(key, "key", getattr(key, "name", getattr(key, "idx", key)))) for key in path)
@@ -41,11 +45,11 @@ def size_in_bytes(tree: Any) -> int:
 
 
 def is_vector(axes: Axes) -> bool:
-    """Whether a parameter with these logical axes is a gain or a bias, and not a matrix or a kernel.
+    """Whether a parameter with these logical axes is gains, biases or rates, and not a matrix or a kernel.
 
     Layers stacked for a scan carry a leading axis `layers`, which is not one of the parameter's own.
     """
-    return sum(name != "layers" for name in axes) < 2
+    return sum(name != "layers" for name in axes) < 2 or not _VECTORS.isdisjoint(axes)
 
 
 def matrices(axes: Any) -> Any:

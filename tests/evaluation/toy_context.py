@@ -71,7 +71,8 @@ def make_context(root: pathlib.Path, labelled: bool = True, devices: int = 1) ->
     for seed, (split, clips) in enumerate({"train": 64, "validation": 33}.items()):
         write_split(root / "toy" / split, clips, seed, labelled)
     config = LlamaConfig(
-        layers=2, d_model=32, heads=2, kv_heads=2, head_dim=16, d_ff=64, rope_base=1e4, norm_eps=1e-6, init_std=0.1,
+        layers=2, d_model=32, heads=2, kv_heads=2, head_dim=16, d_ff=64, rope_base=1e4,
+        rope_grid=(), qk_norm=False, norm_eps=1e-6, init_std=0.1,
         tied_head=False, vocabulary_multiple=8, dtype="float32", attention="chunked", remat="none", scan_unroll=1,
     )  # fmt: skip
     decoder = Llama(config, vocabulary_size(CODEBOOK, 8))

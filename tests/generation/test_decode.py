@@ -14,7 +14,8 @@ from toto_jax.generation.sampling import SamplerConfig
 from toto_jax.models.llama import Llama, LlamaConfig
 
 CONFIG = LlamaConfig(
-    layers=2, d_model=16, heads=4, kv_heads=2, head_dim=4, d_ff=32, rope_base=100.0, norm_eps=1e-6,
+    layers=2, d_model=16, heads=4, kv_heads=2, head_dim=4, d_ff=32, rope_base=100.0,
+    rope_grid=(), qk_norm=False, norm_eps=1e-6,
     init_std=0.5, tied_head=False, vocabulary_multiple=8, dtype="float32", attention="chunked",
     remat="none", scan_unroll=2,
 )  # fmt: skip

@@ -28,7 +28,8 @@ from toto_jax.training.checkpoint import Checkpoints
 from toto_jax.tree import Params
 
 MODEL = LlamaConfig(
-    layers=3, d_model=24, heads=4, kv_heads=2, head_dim=8, d_ff=40, rope_base=500.0, norm_eps=1e-5, init_std=0.1,
+    layers=3, d_model=24, heads=4, kv_heads=2, head_dim=8, d_ff=40, rope_base=500.0,
+    rope_grid=(), qk_norm=False, norm_eps=1e-5, init_std=0.1,
     tied_head=False, vocabulary_multiple=128, dtype="float32", attention="chunked", remat="none", scan_unroll=1,
 )  # fmt: skip
 TOKENIZER = DVAE(DVAEConfig(codebook_size=32, width=8, decoder_stem=8, halvings=2, blocks=1))
@@ -61,7 +62,16 @@ def config() -> ml_collections.ConfigDict:
     c.clips.size, c.clips.frames = 16, 4
     c.tokenizer.update(codebook_size=32, width=8, decoder_stem=8)
     c.model.update(
-        layers=3, d_model=24, heads=4, kv_heads=2, head_dim=8, d_ff=40, rope_base=500.0, norm_eps=1e-5
+        layers=3,
+        d_model=24,
+        heads=4,
+        kv_heads=2,
+        head_dim=8,
+        d_ff=40,
+        rope_base=500.0,
+        rope_grid=(),
+        qk_norm=False,
+        norm_eps=1e-5,
     )
     c.data.media, c.optimizer.ema = "/home/somebody/videos", 0.9
     return c

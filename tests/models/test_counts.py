@@ -12,7 +12,9 @@ from toto_jax.tree import count
 
 VOCABULARY = 8320
 COMMON = {
-    "rope_base": 1e4, "norm_eps": 1e-6, "init_std": 0.02, "tied_head": False, "vocabulary_multiple": 128,
+    "rope_base": 1e4,
+    "rope_grid": (), "qk_norm": False, "norm_eps": 1e-6, "init_std": 0.02, "tied_head": False,
+    "vocabulary_multiple": 128,
     "dtype": "bfloat16", "attention": "chunked", "remat": "none", "scan_unroll": 1,
 }  # fmt: skip
 BASE = LlamaConfig(layers=12, d_model=768, heads=12, kv_heads=12, head_dim=64, d_ff=3072, **COMMON)

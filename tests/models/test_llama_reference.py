@@ -14,7 +14,8 @@ torch = pytest.importorskip("torch", reason="the reference is written in PyTorch
 transformers = pytest.importorskip("transformers", reason="the reference is transformers' LLaMA")
 
 CONFIG = LlamaConfig(
-    layers=3, d_model=48, heads=4, kv_heads=4, head_dim=16, d_ff=80, rope_base=10_000.0, norm_eps=1e-6,
+    layers=3, d_model=48, heads=4, kv_heads=4, head_dim=16, d_ff=80, rope_base=10_000.0,
+    rope_grid=(), qk_norm=False, norm_eps=1e-6,
     init_std=0.15, tied_head=False, vocabulary_multiple=8, dtype="float32", attention="chunked",
     remat="none", scan_unroll=1,
 )  # fmt: skip

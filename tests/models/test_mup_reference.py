@@ -19,7 +19,8 @@ transformers = pytest.importorskip("transformers", reason="the reference trains 
 mup = pytest.importorskip("mup", reason="the reference is the package mup")
 
 BASE = LlamaConfig(
-    layers=2, d_model=64, heads=4, kv_heads=4, head_dim=16, d_ff=128, rope_base=10_000.0, norm_eps=1e-6,
+    layers=2, d_model=64, heads=4, kv_heads=4, head_dim=16, d_ff=128, rope_base=10_000.0,
+    rope_grid=(), qk_norm=False, norm_eps=1e-6,
     init_std=0.02, tied_head=False, vocabulary_multiple=8, dtype="float32", attention="chunked",
     remat="none", scan_unroll=1,
 )  # fmt: skip

@@ -1,8 +1,8 @@
 import pytest
 
-import toto_jax.config
 from configs import default
 from tests.planning.test_network import network, one
+from toto_jax.models.decoder import decoder_config
 from toto_jax.models.llama import LlamaConfig
 from toto_jax.models.remat import NAMES
 from toto_jax.planning.roofline import (
@@ -16,9 +16,9 @@ from toto_jax.sharding.chips import CHIPS
 
 
 def model(**changes: object) -> LlamaConfig:
-    section = {key: value for key, value in default.get_config().model.items() if key != "kind"}
+    section = default.get_config().model
     sizes = dict(layers=2, d_model=256, heads=2, kv_heads=2, head_dim=128, d_ff=512, remat="none")
-    return toto_jax.config.section(LlamaConfig, {**section, **sizes, **changes}, "model")
+    return decoder_config("llama", {**section, **sizes, **changes})
 
 
 VOCABULARY, CONTEXT = 1024, 512

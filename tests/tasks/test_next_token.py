@@ -10,7 +10,8 @@ from toto_jax.video import ClipGeometry, to_sequences
 
 GEOMETRY = ClipGeometry(2, 2, 2)
 CONFIG = LlamaConfig(
-    layers=1, d_model=16, heads=2, kv_heads=2, head_dim=8, d_ff=16, rope_base=1e4, norm_eps=1e-6, init_std=0.1,
+    layers=1, d_model=16, heads=2, kv_heads=2, head_dim=8, d_ff=16, rope_base=1e4,
+    rope_grid=(), qk_norm=False, norm_eps=1e-6, init_std=0.1,
     tied_head=False, vocabulary_multiple=8, dtype="float32", attention="chunked", remat="none", scan_unroll=1,
 )  # fmt: skip
 

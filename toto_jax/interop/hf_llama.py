@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from toto_jax.errors import CheckpointError
+from toto_jax.errors import CheckpointError, ConfigError
+from toto_jax.models.config import DecoderConfig
 from toto_jax.models.llama import LlamaConfig
 from toto_jax.tree import Params
 
@@ -60,6 +61,7 @@ def to_hugging_face(
       params: its parameters, readable by this process.
       context: longest sequence that it was trained on.
     """
+    _check_exportable(config)
     vocabulary = params["embedding"].shape[0]
     tensors = {
         "model.embed_tokens.weight": np.asarray(params["embedding"]),
@@ -98,6 +100,20 @@ def to_hugging_face(
     }
     # Contiguous, because safetensors writes the bytes of transposed views in another order without a word.
     return settings, {name: np.ascontiguousarray(array, np.float32) for name, array in tensors.items()}
+
+
+def _check_exportable(config: DecoderConfig) -> None:
+    what = ""
+    if not isinstance(config, LlamaConfig):
+        what = "this decoder is no LLaMA"
+    elif config.rope_grid:
+        what = f"it turns by rows and columns (config.model.rope_grid={config.rope_grid})"
+    elif config.qk_norm:
+        what = "it normalises queries and keys (config.model.qk_norm=True)"
+    if what:
+        raise ConfigError(
+            f"Only a plain LLaMA can be exported as LlamaForCausalLM, and {what}; from_pretrained works"
+        )
 
 
 def from_hugging_face(settings: Mapping[str, Any], tensors: Tensors) -> tuple[dict[str, Any], Params]:

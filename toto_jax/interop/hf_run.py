@@ -9,11 +9,11 @@ from typing import Any
 
 import ml_collections
 
-from toto_jax.config import section, to_json
+from toto_jax.config import to_json
 from toto_jax.errors import CheckpointError, ConfigError
 from toto_jax.interop.hf_folder import RUN, Folder, read_folder
 from toto_jax.interop.hf_llama import from_hugging_face
-from toto_jax.models.llama import LlamaConfig
+from toto_jax.models.decoder import decoder_config
 from toto_jax.tokenizers.base import TokenizerSpec
 from toto_jax.tokenizers.loading import read_spec
 from toto_jax.tree import Params
@@ -74,14 +74,14 @@ def import_llama(folder: pathlib.Path, tokenizer: pathlib.Path | None, given: Gi
             f"{folder} was trained on codes of the {found.spec.kind} {found.spec.content_hash[:12]}, and {tokenizer} "
             f"holds the {spec.kind} {spec.content_hash[:12]}"
         )
-    config["model"] |= {"kind": "llama", **keys}
+    config["model"] |= {"kind": "llama", "rope_grid": (), "qk_norm": False, **keys}
     # Exported parameters are those of the standard parametrisation, however they were trained.
     config["mup"] = {**config.get("mup", {}), "enabled": False}
     config["model"]["vocabulary_multiple"] = _multiple(
         params["embedding"].shape[0], spec, config["model"].get("vocabulary_multiple"), folder
     )
     try:
-        section(LlamaConfig, {key: value for key, value in config["model"].items() if key != "kind"}, "model")
+        decoder_config("llama", config["model"])
     except ConfigError as error:
         raise CheckpointError(f"{folder} holds a LLaMA that our decoder can't be: {error}") from error
     return Run(ml_collections.ConfigDict(config).lock(), params, found.run["step"] if found.run else 0)

@@ -3,6 +3,7 @@
 Shapes: B sequences, T positions, V vocabulary, D model width, L layers.
 """
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -10,26 +11,13 @@ import jax
 
 import toto_jax.config
 from toto_jax.errors import ConfigError, nearest
+from toto_jax.models.config import DecoderConfig
+from toto_jax.models.gpt2 import GPT2, GPT2Config
 from toto_jax.models.llama import Llama, LlamaConfig
+from toto_jax.models.mamba import Mamba, MambaConfig
 from toto_jax.models.outputs import Cache, DecoderOutput
 from toto_jax.models.parametrisation import Mup, MupConfig, make_mup
 from toto_jax.tree import Params
-
-
-class DecoderConfig(Protocol):
-    """What every decoder's config has."""
-
-    @property
-    def layers(self) -> int: ...
-
-    @property
-    def d_model(self) -> int: ...
-
-    @property
-    def init_std(self) -> float: ...
-
-    @property
-    def dtype(self) -> str: ...
 
 
 class Decoder(Protocol):
@@ -114,8 +102,8 @@ def build_decoder(
     """Returns the decoder that a config's `model` section describes.
 
     Args:
-      kind: which family: "llama".
-      section: the section; its own key `kind`, if it is still there, is passed over.
+      kind: which family: "llama", "gpt2" or "mamba".
+      section: the section, with the keys of all families.
       vocabulary: ids, padded already (`video.vocabulary_size`); 0 for a decoder of embedded inputs alone.
       platform: of the devices that programs are compiled for ("cpu", "gpu", "tpu"), which need not be this machine's.
       mup: the config's section of that name.
@@ -123,12 +111,30 @@ def build_decoder(
     Raises:
       ConfigError: on an unknown kind or key, or values that can't be, on this platform.
     """
+    config = decoder_config(kind, section).on(platform)
+    return _FAMILIES[kind][1](config, vocabulary, make_mup(mup, config))
+
+
+def decoder_config(kind: str, section: Mapping[str, Any]) -> DecoderConfig:
+    """Returns a family's own config out of a section with the keys of all families.
+
+    Raises:
+      ConfigError: on an unknown kind or key, or values that can't be.
+    """
     if kind not in _FAMILIES:
         raise ConfigError(f"config.model.kind={kind!r} is unknown; {nearest(kind, _FAMILIES)}")
-    config_class, decoder_class = _FAMILIES[kind]
-    values = {key: value for key, value in section.items() if key != "kind"}
-    config = toto_jax.config.section(config_class, values, "model").on(platform)
-    return decoder_class(config, vocabulary, make_mup(mup, config))
+    config_class = _FAMILIES[kind][0]
+    known = {field.name for config, _ in _FAMILIES.values() for field in dataclasses.fields(config)}
+    for key in section:
+        if key != "kind" and key not in known:
+            raise ConfigError(f"config.model has no key {key!r}; {nearest(key, known)}")
+    own = {field.name for field in dataclasses.fields(config_class)}
+    values = {key: value for key, value in section.items() if key in own}
+    return toto_jax.config.section(config_class, values, "model")
 
 
-_FAMILIES: dict[str, tuple[type, type]] = {"llama": (LlamaConfig, Llama)}
+_FAMILIES: dict[str, tuple[type[DecoderConfig], type]] = {
+    "llama": (LlamaConfig, Llama),
+    "gpt2": (GPT2Config, GPT2),
+    "mamba": (MambaConfig, Mamba),
+}

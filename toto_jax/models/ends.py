@@ -3,12 +3,13 @@
 Shapes: B sequences, T positions, V vocabulary, D model width.
 """
 
-from typing import Any
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from toto_jax.models.config import DecoderConfig
 from toto_jax.models.functional import parameter
 from toto_jax.models.layers import RMSNorm, linear
 from toto_jax.sharding.per_device import per_device
@@ -23,11 +24,13 @@ class Ends(nnx.Module):
       vocabulary: V, or 0 where inputs come embedded and another head follows.
     """
 
-    def __init__(self, config: Any, vocabulary: int, rngs: nnx.Rngs):
+    norm: ClassVar[type[nnx.Module]] = RMSNorm
+
+    def __init__(self, config: DecoderConfig, vocabulary: int, rngs: nnx.Rngs):
         size, init = config.d_model, nnx.initializers.normal(config.init_std)
         if vocabulary:
             self.embedding = parameter(rngs, (vocabulary, size), ("vocabulary", "embed"), init)
-        self.final_norm = RMSNorm(size, config.norm_eps, rngs)
+        self.final_norm = self.norm(size, config.norm_eps, rngs)
         if vocabulary and not config.tied_head:
             self.head = parameter(rngs, (size, vocabulary), ("embed", "vocabulary"), init)
         self.dtype = jnp.dtype(config.dtype)

@@ -56,14 +56,29 @@ linear.defvjp(_linear_forward, _linear_backward)
 class RMSNorm(nnx.Module):
     """x / sqrt(mean(x^2) + eps) * gain, computed in float32 (1910.07467)."""
 
-    def __init__(self, size: int, eps: float, rngs: nnx.Rngs):
-        self.gain = parameter(rngs, (size,), ("norm",), nnx.initializers.ones)
+    def __init__(self, size: int, eps: float, rngs: nnx.Rngs, axis: str = "norm"):
+        self.gain = parameter(rngs, (size,), (axis,), nnx.initializers.ones)
         self.eps = eps
 
     def __call__(self, x_D: jax.Array) -> jax.Array:
         wide_D = x_D.astype(jnp.float32)
         scale = jax.lax.rsqrt(jnp.mean(jnp.square(wide_D), axis=-1, keepdims=True) + self.eps)
         return (wide_D * scale * self.gain[...]).astype(x_D.dtype)
+
+
+class LayerNorm(nnx.Module):
+    """(x - mean(x)) / sqrt(variance(x) + eps) * gain + bias, computed in float32 (1607.06450)."""
+
+    def __init__(self, size: int, eps: float, rngs: nnx.Rngs):
+        self.gain = parameter(rngs, (size,), ("norm",), nnx.initializers.ones)
+        self.bias = parameter(rngs, (size,), ("bias",), nnx.initializers.zeros)
+        self.eps = eps
+
+    def __call__(self, x_D: jax.Array) -> jax.Array:
+        wide_D = x_D.astype(jnp.float32)
+        centred_D = wide_D - jnp.mean(wide_D, axis=-1, keepdims=True)
+        scale = jax.lax.rsqrt(jnp.mean(jnp.square(centred_D), axis=-1, keepdims=True) + self.eps)
+        return (centred_D * scale * self.gain[...] + self.bias[...]).astype(x_D.dtype)
 
 
 class SwiGLU(nnx.Module):
@@ -77,3 +92,20 @@ class SwiGLU(nnx.Module):
     def __call__(self, x_D: jax.Array) -> jax.Array:
         hidden_M = jax.nn.silu(linear(x_D, self.gate[...])) * linear(x_D, self.up[...])
         return linear(hidden_M, self.down[...])
+
+
+class GELUFeedForward(nnx.Module):
+    """down(gelu(up(x))) with biases; GELU by its tanh form, as GPT-2 has it (1606.08415)."""
+
+    def __init__(self, d_model: int, d_ff: int, init: Initializer, down_init: Initializer, rngs: nnx.Rngs):
+        zeros = nnx.initializers.zeros
+        self.up = parameter(rngs, (d_model, d_ff), ("embed", "mlp"), init)
+        self.up_bias = parameter(rngs, (d_ff,), ("bias",), zeros)
+        self.down = parameter(rngs, (d_ff, d_model), ("mlp", "embed"), down_init)
+        self.down_bias = parameter(rngs, (d_model,), ("branch_bias",), zeros)
+
+    def __call__(self, x_D: jax.Array) -> jax.Array:
+        hidden_M = linear(x_D, self.up[...]) + self.up_bias[...].astype(x_D.dtype)
+        return linear(jax.nn.gelu(hidden_M, approximate=True), self.down[...]) + self.down_bias[...].astype(
+            x_D.dtype
+        )

@@ -24,8 +24,9 @@ class Scale:
     """Factors of one parameter, all 1 in the standard parametrisation.
 
     Attributes:
-      kind: "input" (from what stays to a width), "hidden" (between widths), "query" and "residual" (hidden, and makes
-        queries, or adds to the residual stream), "output" (from a width to what stays), "vector" (gains, biases).
+      kind: "input" (from what stays to the residual stream), "hidden" (between widths), "query" and "residual"
+        (hidden, and makes queries, or adds to the residual stream), "output" (a head), "narrow" (from a width to what
+        stays, within a block), "vector" (gains, biases, and all else that no sum over a width goes through).
       init: of the initial values.
       learning_rate: of the learning rate.
       weight_decay: of the weight decay, which counts times the learning rate.
@@ -107,6 +108,8 @@ def make_mup(config: MupConfig, model: Any) -> Mup | None:
             "matrix; give False"
         )
     values = {field.name: getattr(config, field.name) for field in dataclasses.fields(Mup)}
+    # Where queries are normalised, zeros would become unit vectors in the first step.
+    values["zero_query"] &= not getattr(model, "qk_norm", False)
     base = dataclasses.replace(model, **{key: size for key, size in config.base.items() if size})
     return Mup(**{**values, "base": base})
 
@@ -117,8 +120,10 @@ def kind_of(axes: Axes) -> str:
         return "vector"
     inputs, outputs = _inputs_and_outputs(axes)
     wide_in, wide_out = not WIDTH.isdisjoint(inputs), not WIDTH.isdisjoint(outputs)
-    if not (wide_in and wide_out):
-        return "output" if wide_in else "input" if wide_out else "vector"
+    if not wide_in:
+        return "input" if outputs == ("embed",) else "vector"
+    if not wide_out:
+        return "narrow" if "state" in outputs else "output"
     if outputs == ("embed",):
         return "residual"
     return "query" if "heads" in outputs else "hidden"
@@ -152,16 +157,22 @@ def _scale(axes: Axes, ratios: Mapping[str | None, float], mup: Mup) -> Scale:
     branch = depth**-mup.depth_alpha
     rate = depth ** (mup.depth_alpha - 1)
     epsilon = branch / width if mup.scale_epsilon else 1.0
+    heads = ratios.get("head_dim", 1.0) ** -0.5
     if kind == "vector":
-        return Scale(kind, learning_rate=rate, epsilon=epsilon)
+        is_query = "query_norm" in axes or {"heads", "bias"} <= set(axes)
+        forward = heads if is_query else branch if "branch_bias" in axes else 1.0
+        return Scale(kind, learning_rate=rate, forward=forward, epsilon=epsilon)
+    if kind == "narrow":
+        fan_in = _growth(axes, ratios)
+        return Scale(kind, learning_rate=rate, forward=1 / fan_in, epsilon=epsilon)
     if kind == "input":
         return Scale(kind, learning_rate=rate, forward=mup.input_multiplier, epsilon=epsilon)
     if kind == "output":
         return Scale(
             kind, init=float(not mup.zero_head), forward=mup.output_multiplier / width, epsilon=epsilon
         )
-    fan_in = math.prod(ratios[axis] for axis in _inputs_and_outputs(axes)[0] if axis in WIDTH)
-    forward = {"residual": branch, "query": ratios.get("head_dim", 1.0) ** -0.5}.get(kind, 1.0)
+    fan_in = _growth(axes, ratios)
+    forward = {"residual": branch, "query": heads}.get(kind, 1.0)
     return Scale(
         kind,
         init=0.0 if kind == "query" and mup.zero_query else fan_in**-0.5,
@@ -170,6 +181,11 @@ def _scale(axes: Axes, ratios: Mapping[str | None, float], mup: Mup) -> Scale:
         forward=forward,
         epsilon=epsilon,
     )
+
+
+def _growth(axes: Axes, ratios: Mapping[str | None, float]) -> float:
+    """Returns by how much a product with a parameter sums over more than in the base."""
+    return math.prod(ratios[axis] for axis in _inputs_and_outputs(axes)[0] if axis in WIDTH)
 
 
 def _inputs_and_outputs(axes: Axes) -> tuple[Axes, Axes]:

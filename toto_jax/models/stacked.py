@@ -14,6 +14,7 @@ from flax import nnx
 
 from toto_jax.errors import ConfigError
 from toto_jax.models import remat
+from toto_jax.models.config import DecoderConfig
 from toto_jax.models.ends import Ends
 from toto_jax.models.functional import Functional, Stack
 from toto_jax.models.outputs import Cache, DecoderOutput, Kept, Past
@@ -40,7 +41,7 @@ class StackedDecoder:
     ends: ClassVar[type[nnx.Module]] = Ends
     block: ClassVar[type[nnx.Module]]
 
-    config: Any
+    config: DecoderConfig
     vocabulary: int
     mup: Mup | None = None
 

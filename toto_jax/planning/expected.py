@@ -5,13 +5,13 @@ import math
 import numpy as np
 from jax.sharding import Mesh
 
+from toto_jax.models.config import DecoderConfig
 from toto_jax.models.counts import matmul_parameter_count
-from toto_jax.models.llama import LlamaConfig
 from toto_jax.planning.collectives import Collective, wire_bytes
 
 
 def expected_collectives(
-    config: LlamaConfig, vocabulary: int, mesh: Mesh, tokens: float, passes: int
+    config: DecoderConfig, vocabulary: int, mesh: Mesh, tokens: float, passes: int
 ) -> list[Collective]:
     """Returns the collectives of one step, each with the mesh axes that it runs along.
 
@@ -53,8 +53,7 @@ def expected_collectives(
             2 * tokens * sizes["tensor"] * config.d_model,
         )
     if "sequence" in sizes:
-        exchanged = 2 * tokens * config.head_dim * 2 * (config.heads + config.kv_heads)
-        add("all-to-all", ("sequence",), layers * (2 + again), exchanged)
+        add("all-to-all", ("sequence",), layers * (2 + again), 2 * tokens * config.exchanged)
     return sorted(found, key=lambda one: -one.total_wire)
 
 

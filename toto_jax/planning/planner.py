@@ -1,6 +1,7 @@
 """Makes plans: builds a config's experiment on a machine's devices, compiles its step, and does the arithmetic."""
 
 import copy
+import dataclasses
 import functools
 import math
 import pathlib
@@ -8,11 +9,10 @@ from typing import Any
 
 import ml_collections
 
-import toto_jax.config
 from toto_jax.errors import ConfigError
 from toto_jax.experiment import Experiment, build
+from toto_jax.models.config import DecoderConfig
 from toto_jax.models.counts import flops_per_token, matmul_parameter_count
-from toto_jax.models.llama import LlamaConfig
 from toto_jax.planning.compiling import Compiled, compile_step
 from toto_jax.planning.expected import expected_collectives
 from toto_jax.planning.memory import (
@@ -78,14 +78,13 @@ class Planner:
           ConfigError: if the layout can't be.
         """
         changes = dict(changes or {})
-        settings = parse(changed(self.config, changes))
-        section = {key: value for key, value in settings.model.items() if key != "kind"}
-        model = toto_jax.config.section(LlamaConfig, section, "model")
+        remat = parse(changed(self.config, changes)).model["remat"]
         program = compile_step(self.build(changes)) if compiled else None
         # The remat policy has no part in the layout, so that plans which differ in it share one.
         layout = {key: value for key, value in changes.items() if key != "model.remat"}
         experiment = self._layout(tuple(layout.items()))
-        estimate = estimate_memory(experiment, self._residuals(model.remat, layout), model.remat)
+        estimate = estimate_memory(experiment, self._residuals(remat, layout), remat)
+        model = dataclasses.replace(experiment.task.decoder.config, remat=remat)
         return self._assemble(experiment, model, estimate, program)
 
     @functools.cache  # noqa: B019 - a planner lives as long as its plans
@@ -93,7 +92,7 @@ class Planner:
         return self.build(dict(changes))
 
     def _assemble(
-        self, experiment: Experiment, model: LlamaConfig, memory: Memory, program: Compiled | None
+        self, experiment: Experiment, model: DecoderConfig, memory: Memory, program: Compiled | None
     ) -> Plan:
         settings, mesh, machine = experiment.settings, experiment.mesh, self.machine
         train = settings.train

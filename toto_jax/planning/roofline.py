@@ -3,8 +3,8 @@
 import dataclasses
 from collections.abc import Sequence
 
+from toto_jax.models.config import DecoderConfig
 from toto_jax.models.counts import flops_per_token, matmul_parameter_count
-from toto_jax.models.llama import LlamaConfig
 from toto_jax.planning.collectives import Collective
 from toto_jax.planning.network import Network
 from toto_jax.sharding.chips import Chip
@@ -48,7 +48,7 @@ class Roofline:
         return sum(self.seconds.values())
 
 
-def computed_flops_per_token(config: LlamaConfig, vocabulary: int, context: int, chip: Chip) -> float:
+def computed_flops_per_token(config: DecoderConfig, vocabulary: int, context: int, chip: Chip) -> float:
     """Returns the FLOPs that a matrix unit spends on a token in training, what it repeats and wastes included.
 
     The causal model FLOPs, and besides: what remat computes again (`models.remat`), the scores that a backward pass
@@ -58,7 +58,7 @@ def computed_flops_per_token(config: LlamaConfig, vocabulary: int, context: int,
     matrices = matmul_parameter_count(config, vocabulary)
     attention = flops_per_token(config, vocabulary, context) - 6 * matrices
     forward = {"blocks": 2 * (matrices - vocabulary * config.d_model), "attention": attention / 3}
-    idle = max(chip.matrix_unit / config.head_dim, 1.0)
+    idle = max(chip.matrix_unit / config.mixing_rows, 1.0)
     scores = attention / 6
     repeated = {part: flops for part, flops in forward.items() if part in REPEATED[config.remat]}
     inside = attention + scores + repeated.get("attention", 0.0)
@@ -66,15 +66,20 @@ def computed_flops_per_token(config: LlamaConfig, vocabulary: int, context: int,
 
 
 def memory_traffic(
-    config: LlamaConfig, vocabulary: int, tokens: float, state_bytes: float, weight_bytes: float, passes: int
+    config: DecoderConfig,
+    vocabulary: int,
+    tokens: float,
+    state_bytes: float,
+    weight_bytes: float,
+    passes: int,
 ) -> float:
     """Returns the bytes that one device moves to and from its memory in a step, by a rule of thumb.
 
-    Activations: each product, norm, rotation and residual reads and writes its arrays once, 14 D + 12 N H + 6 M
-    numbers of 2 bytes for a token and layer, once forward and twice backward, and once more where remat repeats the
-    blocks; logits are written and read three times in float32. Attention is taken to keep its scores on the chip.
-    Weights: read in each pass, forward, backward and again. State: read and written once, and gradients written and
-    read.
+    Activations: each product, norm, rotation and residual reads and writes its arrays once (of a LLaMA
+    14 D + 12 N H + 6 M numbers for a token and layer), 2 bytes a number, once forward and twice backward, and once more
+    where remat repeats the blocks; logits are written and read three times in float32. Attention is taken to keep its
+    scores on the chip. Weights: read in each pass, forward, backward and again. State: read and written once, and
+    gradients written and read.
 
     Args:
       config: the decoder's sizes.
@@ -84,9 +89,8 @@ def memory_traffic(
       weight_bytes: all weights in the compute dtype as a device sees them, gathered.
       passes: microbatches.
     """
-    numbers = 14 * config.d_model + 12 * config.heads * config.head_dim + 6 * config.d_ff
     again = 1 if "blocks" in REPEATED[config.remat] else 0
-    activations = tokens * (config.layers * numbers * 2 * (3 + again) + 6 * 4 * vocabulary)
+    activations = tokens * (config.layers * config.block_activations * 2 * (3 + again) + 6 * 4 * vocabulary)
     weights = passes * weight_bytes * (3 + again)
     return activations + weights + 2 * state_bytes + 2 * state_bytes / 3
 

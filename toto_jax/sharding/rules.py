@@ -30,6 +30,11 @@ RULES: Mapping[str, MeshAxes] = {
     "mlp": ("tensor",),
     "norm": (),
     "patch": (),
+    "positions": (),
+    "state": (),  # values of a channel's state, and the rank of its step
+    "rates": (),
+    "query_norm": (),  # see models.parametrisation
+    "branch_bias": (),
     # convolution and probe parameters
     "kernel": (),
     "pixels": (),

@@ -247,3 +247,40 @@ def abstract_like(tree: Any, shardings: Any) -> Any:
         tree,
         shardings,
     )
+
+
+def choose_step(folder: pathlib.Path, step: int | None) -> int:
+    """Returns `step` if it has a complete checkpoint in `folder`, or the newest for None.
+
+    Raises:
+      CheckpointError: naming the steps that there are.
+    """
+    steps = list_steps(folder)
+    if not steps:
+        raise CheckpointError(
+            f"There is no complete checkpoint in {folder}; train first, or give another --workdir"
+        )
+    if step is None:
+        return steps[-1]
+    if step not in steps:
+        raise CheckpointError(
+            f"{folder} has no checkpoint of step {step}; it has {', '.join(map(str, steps))}"
+        )
+    return step
+
+
+def find_checkpoint(path: pathlib.Path, step: int | None = None) -> pathlib.Path:
+    """Returns a checkpoint's folder.
+
+    Args:
+      path: a workdir, or one of its checkpoints (`<workdir>/checkpoints/<step>`).
+      step: which checkpoint of a workdir; the newest by default.
+
+    Raises:
+      CheckpointError: if `path` is neither, or the workdir has no such checkpoint.
+    """
+    if (path / "checkpoints").is_dir():
+        return path / "checkpoints" / str(choose_step(path / "checkpoints", step))
+    if not path.name.isdigit():
+        raise CheckpointError(f"{path} is neither a workdir with checkpoints nor a checkpoint folder")
+    return path
