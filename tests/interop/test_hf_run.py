@@ -19,7 +19,7 @@ from toto_jax.errors import CheckpointError, ConfigError
 from toto_jax.experiment import build
 from toto_jax.interop.hf_folder import CONFIG, INDEX, RUN, WEIGHTS, read_folder, write_folder
 from toto_jax.interop.hf_llama import to_hugging_face
-from toto_jax.interop.hf_run import Given, import_llama
+from toto_jax.interop.hf_run import Given, import_model
 from toto_jax.models.llama import Llama, LlamaConfig
 from toto_jax.tokenizers.dvae import DVAE
 from toto_jax.tokenizers.dvae_network import DVAEConfig
@@ -143,7 +143,7 @@ def test_weights_of_others_become_a_run_at_its_start(tmp_path: pathlib.Path, tok
         part = {name: tensors[name] for name in tensors if places[name] == file}
         safetensors.numpy.save_file(part, folder / file)
     (folder / INDEX).write_text(json.dumps({"weight_map": places}))
-    found = import_llama(folder, tokenizer, GIVEN)
+    found = import_model("llama", folder, tokenizer, GIVEN)
     assert (found.step, found.config.model.vocabulary_multiple) == (0, 51)
     toto_jax.save_pretrained(tmp_path / "ours", found.config, found.params, tokenizer)
     toto = toto_jax.from_pretrained(tmp_path / "ours")
@@ -187,12 +187,12 @@ def test_what_does_not_fit_is_told(
     tmp_path: pathlib.Path, tokenizer: pathlib.Path, changes: Any, tensors: Any, message: str
 ) -> None:
     with pytest.raises(CheckpointError, match=message):
-        import_llama(foreign(tmp_path / "theirs", changes, **tensors), tokenizer, GIVEN)
+        import_model("llama", foreign(tmp_path / "theirs", changes, **tensors), tokenizer, GIVEN)
 
 
 def test_heads_that_are_not_named_are_counted(tmp_path: pathlib.Path, tokenizer: pathlib.Path) -> None:
     missing = dict.fromkeys(("num_hidden_layers", "num_key_value_heads", "num_attention_heads", "vocab_size"))
-    found = import_llama(foreign(tmp_path / "theirs", missing), tokenizer, GIVEN).config.model
+    found = import_model("llama", foreign(tmp_path / "theirs", missing), tokenizer, GIVEN).config.model
     assert (found.layers, found.heads, found.kv_heads, found.vocabulary_multiple) == (3, 4, 2, 128)
 
 
@@ -243,15 +243,15 @@ def test_a_dtype_that_numpy_has_not_is_told(tmp_path: pathlib.Path) -> None:
 def test_what_must_be_given_is_asked_for(tmp_path: pathlib.Path, tokenizer: pathlib.Path) -> None:
     folder = foreign(tmp_path / "theirs")
     with pytest.raises(ConfigError, match="holds no tokenizer; name .* as --tokenizer"):
-        import_llama(folder, None, GIVEN)
+        import_model("llama", folder, None, GIVEN)
     with pytest.raises(ConfigError, match="Give --config, --frames, --size, e.g."):
-        import_llama(folder, tokenizer, Given(None, None, None))
+        import_model("llama", folder, tokenizer, Given(None, None, None))
     with pytest.raises(ConfigError, match="Give --size, e.g."):
-        import_llama(folder, tokenizer, Given(config(), 4, None))
+        import_model("llama", folder, tokenizer, Given(config(), 4, None))
     with pytest.raises(CheckpointError, match="There is no folder"):
-        import_llama(tmp_path / "nowhere", tokenizer, GIVEN)
+        import_model("llama", tmp_path / "nowhere", tokenizer, GIVEN)
     with pytest.raises(CheckpointError, match="There is no folder .*, so no tokenizer"):
-        import_llama(folder, tmp_path / "nowhere", GIVEN)
+        import_model("llama", folder, tmp_path / "nowhere", GIVEN)
 
 
 def test_a_tokenizer_of_more_codes_or_other_weights_is_refused(
@@ -260,7 +260,7 @@ def test_a_tokenizer_of_more_codes_or_other_weights_is_refused(
     large = DVAEConfig(codebook_size=125, width=8, decoder_stem=8, halvings=2, blocks=1)
     write_tokenizer(tmp_path / "large", DVAE(large))
     with pytest.raises(CheckpointError, match="knows 128 ids, and a tokenizer of 125 codes needs 129"):
-        import_llama(foreign(tmp_path / "theirs"), tmp_path / "large", GIVEN)
+        import_model("llama", foreign(tmp_path / "theirs"), tmp_path / "large", GIVEN)
     toto_jax.save_pretrained(tmp_path / "run", config(), params(), tokenizer)
     toto = toto_jax.from_pretrained(tmp_path / "run")
     out = tmp_path / "out"
@@ -268,12 +268,12 @@ def test_a_tokenizer_of_more_codes_or_other_weights_is_refused(
     write_folder(out, settings, tensors, toto.geometry, toto.tokenizer.spec, toto.config, 0)
     nothing = Given(None, None, None)
     with pytest.raises(CheckpointError, match="was trained on codes of the dvae .* holds the dvae"):
-        import_llama(out, tmp_path / "large", nothing)
+        import_model("llama", out, tmp_path / "large", nothing)
     with pytest.raises(ConfigError, match="has the run's config; leave out --frames"):
-        import_llama(out, tokenizer, Given(None, 4, None))
+        import_model("llama", out, tokenizer, Given(None, 4, None))
     (out / RUN).write_text(json.dumps({"config": {"name": "x", "model": {}}, "step": 0}))
     with pytest.raises(CheckpointError, match="lacks the config's section 'tokenizer'"):
-        import_llama(out, tokenizer, nothing)
+        import_model("llama", out, tokenizer, nothing)
 
 
 def test_parameters_of_another_model_are_not_saved(tmp_path: pathlib.Path, tokenizer: pathlib.Path) -> None:

@@ -38,3 +38,31 @@ def test_logits_are_theirs(tmp_path: pathlib.Path, part_size: str) -> None:
         theirs = model(torch.from_numpy(ids)).logits.numpy()
     np.testing.assert_allclose(toto.logits(ids), theirs, atol=2e-5 * np.abs(theirs).max())
     assert (toto.config.model.kv_heads, toto.config.model.head_dim, toto.config.model.d_ff) == (2, 12, 80)
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "mamba"])
+def test_other_architectures_are_theirs_too(tmp_path: pathlib.Path, kind: str) -> None:
+    torch.manual_seed(0)
+    if kind == "gpt2":
+        config = transformers.GPT2Config(
+            vocab_size=96, n_positions=80, n_embd=48, n_layer=3, n_head=4, initializer_range=0.15
+        )
+        model = transformers.GPT2LMHeadModel(config).eval()
+    else:
+        config = transformers.MambaConfig(
+            vocab_size=96, hidden_size=48, state_size=6, num_hidden_layers=3, initializer_range=0.15
+        )
+        model = transformers.MambaForCausalLM(config).eval()
+    model.save_pretrained(tmp_path / "theirs")
+    tokenizer = write_tokenizer(tmp_path / "tokenizer")
+    done = run(
+        f"hf-{kind}", str(tmp_path / "theirs"), f"--out={tmp_path / 'ours'}", f"--tokenizer={tokenizer}",
+        "--frames=4", "--size=16", "--config=configs/base.py",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    toto = toto_jax.from_pretrained(tmp_path / "ours", dtype="float32")
+    ids = toto.tokens(np.random.default_rng(0).integers(0, 256, (2, 4, 16, 16, 3)).astype(np.uint8))
+    with torch.no_grad():
+        theirs = model(torch.from_numpy(ids)).logits.numpy()
+    np.testing.assert_allclose(toto.logits(ids), theirs, atol=2e-5 * np.abs(theirs).max())
+    assert (toto.config.model.kind, toto.config.model.layers) == (kind, 3)

@@ -1,18 +1,20 @@
-"""A `LlamaForCausalLM` folder as a run of ours: the config that its weights fit into, whatever has no place in them
-being given beside.
+"""A folder of a Hugging Face causal language model as a run of ours: the config that its weights fit into.
+
+What has no place in such a folder is given beside it.
 """
 
 import dataclasses
 import json
 import pathlib
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import ml_collections
 
 from toto_jax.config import to_json
 from toto_jax.errors import CheckpointError, ConfigError
+from toto_jax.interop import hf_gpt2, hf_llama, hf_mamba
 from toto_jax.interop.hf_folder import RUN, Folder, read_folder
-from toto_jax.interop.hf_llama import from_hugging_face
 from toto_jax.models.decoder import decoder_config
 from toto_jax.tokenizers.base import TokenizerSpec
 from toto_jax.tokenizers.loading import read_spec
@@ -48,10 +50,19 @@ class Run:
     step: int
 
 
-def import_llama(folder: pathlib.Path, tokenizer: pathlib.Path | None, given: Given) -> Run:
+# Kind of decoder -> what reads its folder, and keys of `config.model` that theirs never differ in.
+READERS: Mapping[str, tuple[Callable[..., tuple[dict[str, Any], Params]], Mapping[str, Any]]] = {
+    "llama": (hf_llama.from_hugging_face, {"rope_grid": (), "qk_norm": False}),
+    "gpt2": (hf_gpt2.from_hugging_face, {}),
+    "mamba": (hf_mamba.from_hugging_face, {}),
+}
+
+
+def import_model(kind: str, folder: pathlib.Path, tokenizer: pathlib.Path | None, given: Given) -> Run:
     """Returns the run that a folder's weights make with a saved tokenizer.
 
     Args:
+      kind: of `READERS`.
       folder: as `transformers` or `export_weights` wrote it.
       tokenizer: folder of the tokenizer whose code c is the model's id c + 4.
       given: what the folder doesn't say.
@@ -61,7 +72,8 @@ def import_llama(folder: pathlib.Path, tokenizer: pathlib.Path | None, given: Gi
       ConfigError: if something must be given that isn't, or is given though the folder says it.
     """
     found = read_folder(folder)
-    keys, params = from_hugging_face(found.settings, found.tensors)
+    read, fixed = READERS[kind]
+    keys, params = read(found.settings, found.tensors)
     if tokenizer is None:
         wanted = "" if found.spec is None else f": {found.spec.kind} {found.spec.content_hash[:12]}"
         raise ConfigError(
@@ -74,16 +86,16 @@ def import_llama(folder: pathlib.Path, tokenizer: pathlib.Path | None, given: Gi
             f"{folder} was trained on codes of the {found.spec.kind} {found.spec.content_hash[:12]}, and {tokenizer} "
             f"holds the {spec.kind} {spec.content_hash[:12]}"
         )
-    config["model"] |= {"kind": "llama", "rope_grid": (), "qk_norm": False, **keys}
+    config["model"] |= {"kind": kind, **fixed, **keys}
     # Exported parameters are those of the standard parametrisation, however they were trained.
     config["mup"] = {**config.get("mup", {}), "enabled": False}
     config["model"]["vocabulary_multiple"] = _multiple(
         params["embedding"].shape[0], spec, config["model"].get("vocabulary_multiple"), folder
     )
     try:
-        decoder_config("llama", config["model"])
+        decoder_config(kind, config["model"])
     except ConfigError as error:
-        raise CheckpointError(f"{folder} holds a LLaMA that our decoder can't be: {error}") from error
+        raise CheckpointError(f"{folder} holds a {kind} that our decoder can't be: {error}") from error
     return Run(ml_collections.ConfigDict(config).lock(), params, found.run["step"] if found.run else 0)
 
 

@@ -4,8 +4,10 @@ python -m toto_jax.interop.import_weights dalle-dvae encoder.pkl decoder.pkl --o
 python -m toto_jax.interop.import_weights taming-vqgan last.ckpt model.yaml --out=tokenizers/vqgan
 python -m toto_jax.interop.import_weights lpips vgg16.pth vgg.pth --out=tokenizers/lpips
 python -m toto_jax.interop.import_weights hf-llama exported --out=runs/again --tokenizer=runs/quickstart/tokenizer
+python -m toto_jax.interop.import_weights hf-mamba folder --out=runs/mamba --tokenizer=... --config=configs/base.py ...
 """
 
+import functools
 import pathlib
 
 from absl import flags
@@ -14,25 +16,23 @@ from ml_collections import config_flags
 from toto_jax.command_line import run_command
 from toto_jax.errors import CheckpointError, ConfigError, nearest
 from toto_jax.interop.hf_folder import RUN
-from toto_jax.interop.hf_run import Given, import_llama
+from toto_jax.interop.hf_run import READERS, Given, import_model
 from toto_jax.interop.kinds import KINDS, Kind
 from toto_jax.pretrained import save_pretrained
 from toto_jax.settings import parse
 
 _OUT = flags.DEFINE_string("out", None, "Folder to write.", required=True)
-_TOKENIZER = flags.DEFINE_string("tokenizer", None, "hf-llama: folder of the tokenizer of the model's codes.")
-_FRAMES = flags.DEFINE_integer("frames", None, "hf-llama of others: frames of a clip.")
-_SIZE = flags.DEFINE_integer("size", None, "hf-llama of others: pixels of a frame's side.")
-_CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "hf-llama of others: what training would go on with."
-)
+_TOKENIZER = flags.DEFINE_string("tokenizer", None, "hf-...: folder of the tokenizer of the model's codes.")
+_FRAMES = flags.DEFINE_integer("frames", None, "hf-... of others: frames of a clip.")
+_SIZE = flags.DEFINE_integer("size", None, "hf-... of others: pixels of a frame's side.")
+_CONFIG = config_flags.DEFINE_config_file("config", None, "hf-... of others: what training would go on with.")
 
 
-def _llama(files: list[pathlib.Path], out: pathlib.Path) -> str:
+def _model(decoder: str, files: list[pathlib.Path], out: pathlib.Path) -> str:
     tokenizer = None if _TOKENIZER.value is None else pathlib.Path(_TOKENIZER.value)
     if _CONFIG.value is not None:
         parse(_CONFIG.value)
-    run = import_llama(files[0], tokenizer, Given(_CONFIG.value, _FRAMES.value, _SIZE.value))
+    run = import_model(decoder, files[0], tokenizer, Given(_CONFIG.value, _FRAMES.value, _SIZE.value))
     if _CONFIG.value is None:
         try:
             parse(run.config)
@@ -42,7 +42,7 @@ def _llama(files: list[pathlib.Path], out: pathlib.Path) -> str:
     return f"Step {run.step} of {run.config.name!r} in {out}: toto_jax.from_pretrained({str(out)!r}) loads it"
 
 
-ALL = {**KINDS, "hf-llama": Kind(("folder",), _llama)}
+ALL = {**KINDS, **{f"hf-{kind}": Kind(("folder",), functools.partial(_model, kind)) for kind in READERS}}
 
 
 def import_weights(words: list[str]) -> None:
