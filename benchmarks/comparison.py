@@ -2,9 +2,9 @@
 
   python -m benchmarks.comparison --photos=/path/to/photos --videos=/path/to/videos.txt --out=results
 
-Photos lie as ImageNet does (train/<class>/, val/<class>/), videos in a folder or a list. For each tokenizer and seed the
-tokenizer is trained on both, the shards of both are written, the same small transformer is trained on them, and probed
-for the photos' classes. What is there already is not done again, so a run that was stopped goes on.
+Photos lie as ImageNet does (train/<class>/, val/<class>/), videos in a folder or a list. For each tokenizer and seed
+the tokenizer is trained on both, the shards of both are written, the same small transformer is trained and probed
+for the classes of the photos. What is there already is not done again, so a run that was stopped goes on.
 """
 
 import datetime
