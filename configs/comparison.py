@@ -26,8 +26,8 @@ _VQGAN = {
     "tokenizer.attention": (2,),
     "tokenizer.latent": 64,
     "tokenizer.code_width": 64,
-    "vqgan.adversarial_start": 300,
-    "vqgan.discriminator_start": 300,
+    "vqgan.adversarial_start": 150,
+    "vqgan.discriminator_start": 150,
     "vqgan.discriminator_width": 32,
     "vqgan.discriminator_layers": 2,
 }
@@ -61,8 +61,8 @@ TOKENIZERS = {
     },
 }
 PATCHES = {"patch": "patch_to_patch", "codes": "patch_to_code"}
-STEPS = 600  # of each tokenizer
-TOTO_STEPS = 400
+STEPS = 300  # of each tokenizer
+TOTO_STEPS = 200
 
 
 def get_config(variant: str = "dvae") -> ConfigDict:
@@ -114,7 +114,7 @@ def _toto(name: str) -> ConfigDict:
     c.evals.probes.source = "photos"
     c.evals.probes.train_clips = 2_000
     c.evals.probes.validation_clips = 400
-    c.evals.probes.steps = 400
+    c.evals.probes.steps = 250
     del c.evals.rollout
     if name in TOKENIZERS:
         c.update_from_flattened_dict(TOKENIZERS[name])
