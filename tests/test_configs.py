@@ -4,6 +4,7 @@ import ast
 import dataclasses
 import importlib.util
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -13,14 +14,16 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from configs import finetune_32, patches
+from configs import architectures, comparison, finetune_32, patches
 from configs.tokenizers import vqgan
 from toto_jax import settings as settings_module
 from toto_jax.config import from_json, to_json
 from toto_jax.errors import ConfigError
 from toto_jax.evaluation import registry
 from toto_jax.experiment import build, build_task
+from toto_jax.models.gpt2 import GPT2Config
 from toto_jax.models.llama import LlamaConfig
+from toto_jax.models.mamba import MambaConfig
 from toto_jax.settings import Settings, parse
 from toto_jax.training.optimizer import learning_rate_schedule
 from toto_jax.tree import count
@@ -65,6 +68,34 @@ def test_every_variant_of_vqgan_builds(variant: str, tmp_path: pathlib.Path) -> 
     codes = experiment.settings.tokenizer.codebook_size
     assert experiment.task.network.config.codebook_size == codes
     assert (experiment.settings.geometry.height, experiment.settings.geometry.width) == (16, 16)
+
+
+@pytest.mark.parametrize("name", [*comparison.TOKENIZERS, *comparison.PATCHES])
+def test_tokenizers_are_compared_at_equal_sizes(name: str, tmp_path: pathlib.Path) -> None:
+    """The transformer's width and steps, the grid, and (but for patches alone) the number of codes are those of all."""
+    rows = re.findall(r"^\| ([a-z, ]*) \|", comparison.__doc__, re.MULTILINE)
+    assert name in ", ".join(rows).split(", ")
+    experiment = build(comparison.get_config(name), tmp_path, jax.devices()[:1])
+    settings, task = experiment.settings, experiment.task
+    assert (settings.geometry.frames, settings.geometry.height, settings.geometry.width) == (8, 8, 8)
+    assert (task.decoder.config.d_model, settings.train.steps) == (128, comparison.TOTO_STEPS)
+    if name in comparison.TOKENIZERS:
+        tokenizer = build(comparison.get_config(f"{name}:tokenizer"), tmp_path, jax.devices()[:1])
+        assert tokenizer.settings.train.steps == comparison.STEPS
+        assert tokenizer.settings.tokenizer.architecture == settings.tokenizer.architecture
+        assert settings.tokenizer.codebook_size == 512
+    with pytest.raises(ValueError, match="not 'patch:tokenizer'"):
+        comparison.get_config("patch:tokenizer")
+
+
+@pytest.mark.parametrize("kind", architectures.KINDS)
+def test_every_architecture_builds(kind: str, tmp_path: pathlib.Path) -> None:
+    experiment = build(architectures.get_config(kind), tmp_path, jax.devices()[:1])
+    assert experiment.settings.model["kind"] == kind
+    assert (
+        experiment.settings.data.sources
+        == build(load(ROOT / "configs/large.py"), tmp_path).settings.data.sources
+    )
 
 
 # Steps: images x epochs over the 1,024 images of a step, rounded up.
@@ -172,7 +203,7 @@ def test_every_key_is_read_somewhere() -> None:
                 read.add(node.attr)
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                 read.add(node.value)  # getattr by name, and keys of `model` and `evals`
-    sections = [Settings, LlamaConfig, *settings_module._SECTIONS.values()]
+    sections = [Settings, LlamaConfig, GPT2Config, MambaConfig, *settings_module._SECTIONS.values()]
     sections += [settings_class for settings_class, *_ in registry._TYPES.values()]
     for section in sections:
         unread = {field.name for field in dataclasses.fields(section)} - read

@@ -25,8 +25,13 @@ def rotary_tables(coordinates_T: Sequence[jax.Array], head_dim: int, base: float
       base: wavelengths reach from 2 pi to 2 pi * base; 10,000 in pre-training.
     """
     frequencies = base ** (-jnp.arange(0, head_dim, 2, dtype=jnp.float32) / head_dim)
-    turns = [coordinates_T[index % len(coordinates_T)] for index in range(head_dim // 2)]
-    angles = jnp.stack(turns, axis=1).astype(jnp.float32) * frequencies
+    count = len(coordinates_T)
+    # Sums of products, which every device computes for itself wherever it needs them.
+    angles = sum(
+        coordinate_T.astype(jnp.float32)[:, None]
+        * jnp.where(jnp.arange(head_dim // 2) % count == index, frequencies, 0)
+        for index, coordinate_T in enumerate(coordinates_T)
+    )
     return jnp.cos(angles), jnp.sin(angles)
 
 
