@@ -106,11 +106,14 @@ def test_a_run_starts_with_given_parameters_and_goes_on_without_them(tmp_path: p
 
 
 def test_bad_steps_in_a_row_stop_the_run_with_advice(tmp_path: pathlib.Path) -> None:
-    trained = trainer(max_bad_steps=3)
+    trained, writer = trainer(max_bad_steps=3), MetricWriter(tmp_path, 0)
     with pytest.raises(
         DivergedError, match="Steps 3 to 5 .*max_bad_steps=3 .* lower config.optimizer.learning_rate"
     ):
-        trained.fit(batches(trained, bad_steps=(2, 3, 4)))
+        trained.fit(batches(trained, bad_steps=(2, 3, 4)), writer=writer)
+    writer.close()
+    last = read_metrics(tmp_path)[-1]
+    assert (last["kind"], last["step"], last["bad_steps_in_a_row"]) == ("diverged", 5, 3)
 
 
 def test_scattered_bad_steps_are_survived(tmp_path: pathlib.Path) -> None:

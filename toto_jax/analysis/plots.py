@@ -2,7 +2,7 @@
 
 import io
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,12 +15,14 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 # A second sign beside colour, for print in grey.
 MARKERS = ("o", "s", "^", "D", "v", "P")
 DASHES = ("-", (0, (6, 2)), (0, (2, 1.5)), (0, (8, 2, 2, 2)))
-# A colour that nothing else uses, which an SVG's page may replace by its own text colour.
-_INK = "#1f2430"
+# A colour that nothing else uses, which an SVG's page replaces by its own text colour.
+INK = "#1f2430"
 # Of CSS pixels, so that `width` is what a browser shows.
 _DOTS_PER_INCH = 96
 # Up to so many points each one is marked: readers see what was measured and what is only drawn between.
 _MARKED_POINTS = 33
+# From here on a logarithmic axis has powers of ten: its end over its start.
+_PLAIN_TICKS = 20.0
 
 
 def line_plot(
@@ -32,6 +34,8 @@ def line_plot(
     log_x: bool = False,
     log_y: bool = False,
     rings: Mapping[str, int] = types.MappingProxyType({}),
+    crosses: Mapping[str, Sequence[int]] = types.MappingProxyType({}),
+    cross_label: str = "",
     width: int = 700,
     height: int = 340,
     file_format: str = "svg",
@@ -47,6 +51,8 @@ def line_plot(
       log_x: logarithmic x axis.
       log_y: logarithmic y axis.
       rings: series -> index of a point to be pointed out, such as its least one.
+      crosses: series -> indices that have no value worth a place; they are crosses above the plot.
+      cross_label: legend entry of those.
       width: pixels of the figure at normal resolution.
       height: the same.
       file_format: "svg" has a transparent ground and text in `currentColor`, so it takes the colours and the
@@ -58,6 +64,60 @@ def line_plot(
     Raises:
       ConfigError: if matplotlib isn't installed.
     """
+    x = np.asarray(x)
+
+    def draw(axes: Any) -> dict[str, Any]:
+        lines = _draw(axes, x, series)
+        for name, index in rings.items():
+            place, colour = (x[index], series[name][index]), lines[name].get_color()
+            axes.plot(*place, marker="o", markersize=11, fillstyle="none", color=colour, markeredgewidth=1.6)
+        for row, (name, indices) in enumerate(crosses.items()):
+            # Each series in a row of its own, as several may have lost the same place.
+            height, colour = np.full(len(indices), 1.03 + 0.045 * row), lines[name].get_color()
+            above = {"clip_on": False, "transform": axes.get_xaxis_transform()}
+            axes.plot(
+                x[list(indices)], height, "x", color=colour, markersize=5.5, markeredgewidth=1.5, **above
+            )
+        if crosses:
+            (lines[cross_label],) = axes.plot([], [], "x", color=INK, markersize=5.5, markeredgewidth=1.5)
+        return lines
+
+    # There is no layer 2.5.
+    whole_x = not log_x and np.array_equal(x, np.round(x))
+    return rendered(
+        draw, x_label, y_label, log_x=log_x, log_y=log_y, whole_x=whole_x, width=width, height=height,
+        file_format=file_format,
+    )  # fmt: skip
+
+
+def rendered(
+    draw: Callable[[Any], Mapping[str, Any]],
+    x_label: str,
+    y_label: str,
+    *,
+    log_x: bool = False,
+    log_y: bool = False,
+    whole_x: bool = False,
+    width: int = 700,
+    height: int = 340,
+    file_format: str = "svg",
+) -> bytes:
+    """Returns a plot in the dress of all plots; see `line_plot` for the arguments that are not here.
+
+    Args:
+      draw: draws on matplotlib's axes and returns legend entry -> artist.
+      x_label: with its unit.
+      y_label: with its unit.
+      log_x: logarithmic x axis.
+      log_y: logarithmic y axis.
+      whole_x: ticks at whole numbers only.
+      width: pixels of the figure at normal resolution.
+      height: the same.
+      file_format: "svg" or "png".
+
+    Raises:
+      ConfigError: if matplotlib isn't installed.
+    """
     matplotlib = require("matplotlib", "train")
     figures = require("matplotlib.figure", "train")
     # A context of settings and a bare Figure: pyplot would keep figures alive and pick a window system.
@@ -65,22 +125,18 @@ def line_plot(
         size = (width / _DOTS_PER_INCH, height / _DOTS_PER_INCH)
         figure = figures.Figure(figsize=size, dpi=_DOTS_PER_INCH, layout="constrained")
         axes = figure.add_subplot()
-        lines = _draw(axes, np.asarray(x), series)
-        for name, index in rings.items():
-            place, colour = (x[index], series[name][index]), lines[name].get_color()
-            axes.plot(*place, marker="o", markersize=11, fillstyle="none", color=colour, markeredgewidth=1.6)
+        artists = draw(axes)
         _dress(axes, x_label, y_label, log_x, log_y)
-        if not log_x and np.array_equal(x, np.round(x)):
-            # There is no layer 2.5.
+        if whole_x:
             axes.xaxis.get_major_locator().set_params(integer=True)
-        if len(lines) > 1:
-            _legend(figure, lines, width)
+        if len(artists) > 1:
+            _legend(figure, artists, width)
         buffer = io.BytesIO()
         if file_format == "png":
             figure.savefig(buffer, format="png", dpi=2 * _DOTS_PER_INCH, facecolor="white")
             return buffer.getvalue()
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-        return buffer.getvalue().replace(_INK.encode(), b"currentColor")
+        return buffer.getvalue().replace(INK.encode(), b"currentColor")
 
 
 def _draw(axes: Any, x: np.ndarray, series: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -113,34 +169,40 @@ def _dress(axes: Any, x_label: str, y_label: str, log_x: bool, log_y: bool) -> N
         else:
             axes.ticklabel_format(axis=axis, style="sci", scilimits=(-3, 6))
     # Labels come from data: a dollar sign in one is a dollar sign and not the start of a formula.
-    axes.set_xlabel(x_label, color=_INK, parse_math=False)
-    axes.set_ylabel(y_label, color=_INK, parse_math=False)
+    axes.set_xlabel(x_label, color=INK, parse_math=False)
+    axes.set_ylabel(y_label, color=INK, parse_math=False)
     axes.grid(True, which="major", color="#808080", alpha=0.25, linewidth=0.7)
     axes.set_axisbelow(True)
-    axes.tick_params(which="both", length=0, color=_INK, labelcolor=_INK, pad=5)
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.get_offset_text().set_color(_INK)
+    axes.tick_params(which="both", length=0, color=INK, labelcolor=INK, pad=5)
+    for axis, (low, high) in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
+        axis.get_offset_text().set_color(INK)
+        if axis.get_scale() == "log" and high < _PLAIN_TICKS * low:
+            # Within a decade or so powers of ten name no point of the axis.
+            ticker = require("matplotlib.ticker", "train")
+            axis.set_major_locator(ticker.MaxNLocator(6))
+            axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+            axis.set_minor_locator(ticker.NullLocator())
     for side in ("left", "right", "top"):
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color("#808080")
     axes.margins(x=0.015, y=0.08)
 
 
-def _legend(figure: Any, lines: Mapping[str, Any], width: int) -> None:
+def _legend(figure: Any, artists: Mapping[str, Any], width: int) -> None:
     """Puts the legend above the axes, in as many columns as fit."""
-    longest = max(len(name) for name in lines)
-    columns = int(np.clip(width // (45 + 7 * longest), 1, len(lines)))
+    longest = max(len(name) for name in artists)
+    columns = int(np.clip(width // (60 + 7 * longest), 1, len(artists)))
     legend = figure.legend(
-        list(lines.values()),
-        ["." for _ in lines],
+        list(artists.values()),
+        ["." for _ in artists],
         loc="outside upper left",
         ncols=columns,
         frameon=False,
-        labelcolor=_INK,
+        labelcolor=INK,
         handlelength=1.8,
         columnspacing=1.6,
     )
     # Names are set afterwards: an entry that starts with an underscore would be left out.
-    for text, name in zip(legend.get_texts(), lines, strict=True):
+    for text, name in zip(legend.get_texts(), artists, strict=True):
         text.set_parse_math(False)
         text.set_text(name)

@@ -87,11 +87,17 @@ def figure(content: Html, caption: str, class_: str = "result") -> Html:
 
 def plot(curve: Curve, width: int = COLUMN, height: int = 330) -> Html:
     """Returns a curve drawn in the page's own colours, above its caption."""
-    svg = line_plot(curve.x, curve.series, curve.x_label, curve.y_label, width=width, height=height).decode()
+    svg = line_plot(curve.x, curve.series, curve.x_label, curve.y_label, width=width, height=height)
+    return drawing(svg, curve.caption, "plot" if width == COLUMN else "small plot")
+
+
+def drawing(svg: bytes, caption: str, class_: str = "plot") -> Html:
+    """Returns an SVG of `analysis.plots`, inside the page, above its caption."""
+    text = svg.decode()
     # Inside HTML an SVG needs neither prolog nor metadata, and names of groups would clash with other plots'.
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
-    svg = re.sub(r'<g id="[^"]*"', "<g", svg)
-    return figure(Html(svg), curve.caption, "plot" if width == COLUMN else "small plot")
+    text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
+    text = re.sub(r'<g id="[^"]*"', "<g", text)
+    return figure(Html(text), caption, class_)
 
 
 def media(path: pathlib.Path, caption: str) -> Html:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from toto_jax.analysis.run_curves import thinned
 from toto_jax.evaluation.descriptions import LOGGED
 from toto_jax.evaluation.page import Html, element, joined, missing, plot, prose, readable
 from toto_jax.evaluation.results import Curve
@@ -40,7 +41,9 @@ def training_curves(run: RunFiles) -> Html:
         )
     else:
         caption = "Loss on training clips."
-    parts = [plot(_over_steps({"training": _thinned(*run.logged(loss)), **held_out}, y_label, caption))]
+    parts = [
+        plot(_over_steps({"training": thinned(*run.logged(loss), _POINTS), **held_out}, y_label, caption))
+    ]
     skipped = run.training[-1].get("bad_steps", 0)
     if skipped:
         parts.append(prose(f"{skipped:.0f} steps were skipped, as their loss or gradient was not finite."))
@@ -48,14 +51,16 @@ def training_curves(run: RunFiles) -> Html:
         parts.append(prose(f"Where {duration(sum(run.seconds.values()))} went: {shares(run.seconds)}."))
     smalls = []
     epochs = {
-        key.removeprefix(_EPOCHS): _thinned(*run.logged(key)) for key in keys if key.startswith(_EPOCHS)
+        key.removeprefix(_EPOCHS): thinned(*run.logged(key), _POINTS)
+        for key in keys
+        if key.startswith(_EPOCHS)
     }
     if epochs:
         smalls.append(
             plot(_over_steps(epochs, "", "Passes over each source of clips."), _SMALL_WIDTH, _SMALL_HEIGHT)
         )
     for key in keys:
-        steps, values = _thinned(*run.logged(key))
+        steps, values = thinned(*run.logged(key), _POINTS)
         if key not in (loss, "loss") and not key.startswith(_EPOCHS) and len(steps):
             curve = _over_steps({key: (steps, values)}, "", LOGGED.get(key, readable(key)))
             smalls.append(plot(curve, _SMALL_WIDTH, _SMALL_HEIGHT))
@@ -88,12 +93,3 @@ def _over_steps(series: dict[str, Points], y_label: str, caption: str) -> Curve:
         lines[name] = np.full(len(x), np.nan)
         lines[name][np.searchsorted(x, steps)] = values
     return Curve(x, lines, "step", y_label, caption)
-
-
-def _thinned(steps: np.ndarray, values: np.ndarray) -> Points:
-    """Returns at most `_POINTS` points: means of equal stretches of the log, each at its last step."""
-    starts = np.unique(np.linspace(0, len(steps), _POINTS + 1).astype(np.int64))[:-1]
-    if not len(starts):
-        return steps, values
-    ends = np.append(starts[1:], len(steps))
-    return steps[ends - 1], np.add.reduceat(values, starts) / (ends - starts)

@@ -12,6 +12,8 @@ import numpy as np
 from toto_jax.training.task import Metrics
 
 LOG_NAME = "metrics.jsonl"
+# Kind of the last line of a run that was stopped as its loss or gradients were not finite.
+DIVERGED = "diverged"
 
 
 class MetricWriter:

@@ -9,7 +9,7 @@ import numpy as np
 
 from toto_jax.errors import ConfigError, DivergedError
 from toto_jax.training.goodput import Goodput, seconds_since_start
-from toto_jax.training.metrics import MetricWriter, RunningMeans, console_line
+from toto_jax.training.metrics import DIVERGED, MetricWriter, RunningMeans, console_line
 from toto_jax.training.task import Metrics
 from toto_jax.training.throughput import Work, throughput
 
@@ -103,6 +103,8 @@ class Monitor:
             self._step_seconds.append(seconds)
         bad = int(values["bad_steps_in_a_row"])
         if bad >= self._config.max_bad_steps:
+            if self._writer is not None:
+                self._writer.write(step, DIVERGED, {"bad_steps_in_a_row": bad})
             raise DivergedError(
                 f"Steps {step - bad + 1} to {step} had a loss or gradient that is not finite, and were skipped; "
                 f"config.train.max_bad_steps={self._config.max_bad_steps} stops the run. "
