@@ -27,6 +27,15 @@ def test_a_run_as_it_was_written(tmp_path: pathlib.Path) -> None:
     assert run.train_loss_S.tolist() == [4.0, 3.0], "of codes alone, as held-out losses are"
 
 
+def test_a_run_that_main_has_trained(finished: pathlib.Path) -> None:
+    """12 steps, evaluated at 6 and 12; 4 frames of 4 x 4 codes after a start token."""
+    (run,), left_out = gather([str(finished)])
+    assert not left_out
+    assert (run.step_P.tolist(), run.held_out, run.finished, run.diverged) == ([6, 12], True, True, False)
+    assert run.train_step_S.tolist() == list(range(1, 13))
+    assert run.tokens == 65
+
+
 def test_a_sweep_is_its_runs_and_not_their_tokenizers(tmp_path: pathlib.Path) -> None:
     for width in (64, 32):
         write_run(tmp_path / "members" / f"w{width}", width, 1, {10: 4.0}, {}, 10)
@@ -43,12 +52,12 @@ def test_what_is_of_no_use_is_named(tmp_path: pathlib.Path) -> None:
     write_run(tmp_path / "good", 32, 1, {10: 4.0}, {}, 10)
     write_run(tmp_path / "tuned", 32, 1, {10: 4.0}, {}, 10, init_from="runs/before")
     write_run(tmp_path / "tokenizer", 32, 1, {10: 4.0}, {}, 10, task="tokenizer")
-    for name, text in (("broken", "{"), ("foreign", json.dumps({"model": {}}))):
+    for name, text in (("broken", "{"), ("list", "[]"), ("foreign", json.dumps({"model": {}}))):
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.json").write_text(text)
     runs, left_out = gather([str(tmp_path)])
     assert [run.name for run in runs] == ["good"]
-    assert set(left_out) == {"broken", "foreign", "tokenizer", "tuned"}
+    assert set(left_out) == {"broken", "foreign", "list", "tokenizer", "tuned"}
     assert "its task is 'tokenizer'" in left_out["tokenizer"]
     assert "the parameters of runs/before" in left_out["tuned"]
     assert "config lacks" in left_out["foreign"]

@@ -76,6 +76,7 @@ def _read(workdir: pathlib.Path, name: str) -> RunCurve:
     Raises:
       TotoError: if it can't be read, is of another task, or started with parameters that others had trained.
     """
+    files = read_run(workdir)
     settings = parse(from_json((workdir / _CONFIG).read_text()))
     if settings.task != "next_token":
         raise DataError(f"its task is {settings.task!r}; laws and rates are those of 'next_token'")
@@ -86,7 +87,7 @@ def _read(workdir: pathlib.Path, name: str) -> RunCurve:
     # Sizes are the same whatever computes attention, and some ways to do so are not known on this machine.
     model = {key: "auto" if key == "attention" else value for key, value in settings.model.items()}
     task = build_task(dataclasses.replace(settings, model=model), "cpu")
-    work, files = work_of(task, settings), read_run(workdir)
+    work = work_of(task, settings)
     training = files.logged("code_loss" if any("code_loss" in line for line in files.training) else "loss")
     step_P, loss_P = _held_out(files)
     held_out = bool(len(step_P))

@@ -76,6 +76,23 @@ def test_power_law_is_straight_on_log_axes():
     np.testing.assert_allclose(slopes, slopes[0], rtol=1e-3)
 
 
+def test_a_logarithmic_axis_of_less_than_a_decade_names_its_numbers():
+    narrow = texts(line_plot(X + 0.5, {"a": np.linspace(2.8, 5.6, 5)}, "x", "y", log_y=True))
+    assert {"3", "3.6", "4.2", "4.8", "5.4"} <= set(narrow)
+    wide = texts(line_plot(X + 0.5, {"a": np.geomspace(2.8, 560, 5)}, "x", "y", log_y=True))
+    assert ["1", "0", "2"] in [word.split() for word in wide], "ten to the second"
+
+
+def test_what_has_no_value_is_a_cross_in_the_colour_of_its_series():
+    series = {"a": X * 1.0, "b": np.where(X < 3, X, np.nan)}
+    svg = line_plot(X, series, "x", "y", crosses={"b": [3, 4]}, cross_label="lost")
+    assert "lost" in texts(svg)
+    plain = line_plot(X, series, "x", "y").decode()
+    assert "lost" not in texts(plain.encode())
+    assert svg.decode().count(COLOURS[1]) > plain.count(COLOURS[1])
+    assert svg.decode().count(COLOURS[0]) == plain.count(COLOURS[0])
+
+
 def test_png_has_twice_the_resolution_and_a_white_ground():
     image = pytest.importorskip("PIL.Image")
     png = line_plot(X, {"a": X}, "x", "y", width=300, height=200, file_format="png")

@@ -50,7 +50,7 @@ def test_one_rate_serves_all() -> None:
     assert found.drift == pytest.approx(0, abs=1e-9)
     assert found.given_away_W.tolist() == [0, 0, 0]
     said = " ".join(verdict(found, 1.0))
-    assert "One rate serves all widths: at 2^-7" in said
+    assert "One rate serves all widths: at 2^-7, which is the best of each." in said
     assert found.diverged_WK.sum(axis=1).tolist() == [0, 0, 2]
     assert [row[-1] for row in rate_rows(found)] == ["0", "0", "2"]
 

@@ -87,6 +87,7 @@ def sentences(found: LawStudy, runs: Sequence[RunCurve], convention: Convention)
     if len(kinds) > 1:
         said.append("Losses of held-out clips and of training are mixed: the table says whose are which.")
     lengths = sorted({run.tokens for run in runs})
+    # A start token is among them, which the paper may not count.
     if convention.per_sequence and not all(4_096 <= length <= 4_100 for length in lengths):
         said.append(
             f"Sequences are of {', '.join(map(str, lengths))} tokens and the paper's of 4,096, so a sequence counts "

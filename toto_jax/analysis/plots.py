@@ -191,7 +191,7 @@ def _dress(axes: Any, x_label: str, y_label: str, log_x: bool, log_y: bool) -> N
 def _legend(figure: Any, artists: Mapping[str, Any], width: int) -> None:
     """Puts the legend above the axes, in as many columns as fit."""
     longest = max(len(name) for name in artists)
-    columns = int(np.clip(width // (60 + 7 * longest), 1, len(artists)))
+    columns = int(np.clip(width // (52 + 7 * longest), 1, len(artists)))
     legend = figure.legend(
         list(artists.values()),
         ["." for _ in artists],

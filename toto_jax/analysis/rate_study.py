@@ -11,7 +11,7 @@ import numpy as np
 
 from toto_jax.analysis.plots import line_plot
 from toto_jax.analysis.run_curves import RunCurve, alike, two_or_more
-from toto_jax.analysis.scaling_figures import Drawing
+from toto_jax.analysis.scaling_figures import WIDTH, Drawing
 from toto_jax.errors import DataError
 
 
@@ -164,11 +164,13 @@ def verdict(found: RateStudy, percent: float) -> list[str]:
         share = 100 * float(found.given_away_W[worst] / least_W[worst])
         serves = share <= percent
         rate = f"2^{found.log2_rate_K[found.common]:.4g}"
-        said.append(
-            f"{'One rate serves all widths' if serves else 'No rate serves all widths'}: at {rate}, the best for all "
-            f"together, width {found.widths[worst]} gives most away, {found.given_away_W[worst]:.4f} nats or "
-            f"{share:.2f}% of its loss ({percent:g}% may be)."
+        cost = (
+            f"the best for all together, width {found.widths[worst]} gives most away, "
+            f"{found.given_away_W[worst]:.4f} nats or {share:.2f}% of its loss ({percent:g}% may be)."
+            if share
+            else "which is the best of each."
         )
+        said.append(f"{'One' if serves else 'No'} rate serves all widths: at {rate}, {cost}")
         said.append(
             f"With each doubling of the width the best rate is multiplied by 2^{found.drift:.2f}: 2^0 is what muP "
             "promises."
@@ -202,7 +204,8 @@ def rate_drawing(found: RateStudy) -> Drawing:
             rings=dict(zip(names, found.best_W.tolist(), strict=True)),
             crosses=crosses,
             cross_label="diverged",
-            height=400,
+            width=WIDTH,
+            height=420,
             file_format=kind,
         )
 

@@ -18,6 +18,8 @@ from toto_jax.errors import require
 _LAW_COLOURS = ("#d55e00", "#cc79a7")
 _QUIET = "#808080"
 _POINTS = 200
+# Of a report's column.
+WIDTH = 820
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +92,7 @@ def _ramp(values: Sequence[float]) -> list[Any]:
     """Returns a colour for each value, from small to large, that reads on light pages and on dark ones."""
     ramp = require("matplotlib", "train").colormaps["viridis"]
     different, places = np.unique(values, return_inverse=True)
-    return [ramp(0.14 + 0.7 * place / max(len(different) - 1, 1)) for place in places]
+    return [ramp(0.24 + 0.62 * place / max(len(different) - 1, 1)) for place in places]
 
 
 def _law(found: LawStudy, runs: Sequence[RunCurve], convention: Convention, kind: str) -> bytes:
@@ -122,7 +124,9 @@ def _law(found: LawStudy, runs: Sequence[RunCurve], convention: Convention, kind
         return artists
 
     label = "loss, nats per code"
-    return rendered(draw, convention.label, label, log_x=True, log_y=True, height=520, file_format=kind)
+    return rendered(
+        draw, convention.label, label, log_x=True, log_y=True, height=520, width=WIDTH, file_format=kind
+    )
 
 
 def _line_and_band(
@@ -150,11 +154,13 @@ def _isoflop(found: IsoFlop, convention: Convention, kind: str) -> bytes:
                 budget.best_size, budget.best_loss, "o", markersize=9, fillstyle="none", color=colour,
                 markeredgewidth=1.5,
             )  # fmt: skip
-            label = f"{budget.compute * convention.unit:.2g}"
+            label = f"at {budget.compute * convention.unit:.2g}"
             (artists[label],) = axes.plot(budget.size_R, budget.loss_R, "o", color=colour, markersize=4.5)
         return artists
 
-    return rendered(draw, "parameters", "loss, nats per code", log_x=True, height=380, file_format=kind)
+    return rendered(
+        draw, "parameters", "loss, nats per code", log_x=True, height=380, width=WIDTH, file_format=kind
+    )
 
 
 def _best_size(found: IsoFlop, estimate: Estimate, convention: Convention, kind: str) -> bytes:
@@ -169,7 +175,13 @@ def _best_size(found: IsoFlop, estimate: Estimate, convention: Convention, kind:
         return artists
 
     return rendered(
-        draw, convention.label, "parameters of the best size", log_x=True, log_y=True, file_format=kind
+        draw,
+        convention.label,
+        "parameters of the best size",
+        log_x=True,
+        log_y=True,
+        width=WIDTH,
+        file_format=kind,
     )
 
 
@@ -182,4 +194,6 @@ def _training(runs: Sequence[RunCurve], kind: str) -> bytes:
             (artists[run.name],) = axes.plot(tokens, loss, color=colour, linewidth=1.5)
         return artists
 
-    return rendered(draw, "tokens", "training loss, nats per code", log_x=True, log_y=True, file_format=kind)
+    return rendered(
+        draw, "tokens", "training loss, nats per code", log_x=True, log_y=True, width=WIDTH, file_format=kind
+    )
