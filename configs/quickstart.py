@@ -85,7 +85,7 @@ def get_config() -> ConfigDict:
     c.evals.probes = ConfigDict(
         dict(
             type="probes", every=0, source="", train_clips=640, validation_clips=300, batch_size=32,
-            steps=200, learning_rate=2e-3, weight_decay=0.05, heads=8,
+            steps=280, learning_rate=2e-3, weight_decay=0.05, heads=8,
         )
     )  # fmt: skip
     c.evals.rollout = ConfigDict(
