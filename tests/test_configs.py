@@ -29,7 +29,9 @@ from toto_jax.training.optimizer import learning_rate_schedule
 from toto_jax.tree import count
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-CONFIGS = sorted(path for path in (ROOT / "configs").rglob("*.py") if path.name not in ("__init__.py",))
+CONFIGS = sorted(
+    path for path in (ROOT / "configs").rglob("*.py") if path.name not in ("__init__.py", "sizes.py")
+)
 
 
 def load(path: pathlib.Path) -> ConfigDict:

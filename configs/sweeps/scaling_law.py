@@ -1,0 +1,71 @@
+"""The paper's scaling study (Figure 9, Table 15): six sizes, held-out loss at several budgets, one rate by muP.
+
+  python -m launch.sweep --sweep=configs/sweeps/scaling_law.py --workdir=... --backend=slurm --parallel=6
+  python -m launch.sweep --sweep=configs/sweeps/scaling_law.py:small --workdir=runs/law --backend=local
+  python -m toto_jax.analysis.scaling_law runs/law --out=runs/law_figure
+
+a1 to a6 with 16 heads each, on codes of the VQGAN with 16,384 codes; the paper evaluates about every 5,000 steps of 256
+clips, up to 250 to 750 billion tokens, and finds 7.32 C^-0.0378. The base of muP is a1, the rate 2^-7. Not run by us at
+this size.
+
+`small` has five sizes of 51 thousand to 1.4 million parameters on procedural clips, 400 steps of 8 clips at a constant
+rate, so that each evaluation on the way is as good as a run that ends there.
+"""
+
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from configs import sizes
+from configs.sweeps import mup_lr
+
+# Name -> width and layers.
+TABLE_15 = {
+    "a1": (256, 12),
+    "a2": (512, 16),
+    "a3": (768, 20),
+    "a4": (1024, 24),
+    "a5": (1536, 28),
+    "a6": (1792, 32),
+}
+SMALL = {"s1": (32, 2), "s2": (48, 3), "s3": (64, 4), "s4": (96, 5), "s5": (128, 6)}
+VARIANTS = ("", "small")
+RATE = 2.0**-7
+
+
+def get_config(variant: str = "") -> ConfigDict:
+    if variant not in VARIANTS:
+        raise ValueError(
+            f"configs/sweeps/scaling_law.py knows {', '.join(map(repr, VARIANTS))}, not {variant!r}"
+        )
+    c = mup_lr.get_config(variant)
+    c.name = f"scaling law, {variant}".rstrip(", ")
+    c.optimizer.learning_rate = c.optimizer.end_learning_rate = RATE
+    width, layers = (SMALL if variant else TABLE_15)["s1" if variant else "a1"]
+    heads, ratio = (mup_lr.SMALL_HEADS, 3) if variant else (mup_lr.HEADS, 4)
+    c.update_from_flattened_dict(sizes.base(width, layers, heads, ratio))
+    if variant:
+        c.train.steps = 400
+        c.checkpoint.every = 100
+        c.evals.validation_loss.every = 40
+    else:
+        c.train.steps = 300_000
+        c.checkpoint.every = 5_000
+        c.checkpoint.keep_every = 5_000
+        c.evals.validation_loss.every = 5_000
+    return c
+
+
+def members(variant: str, workdir: pathlib.Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yields (name, overrides) of each size."""
+    if variant:
+        for name, (width, layers) in SMALL.items():
+            yield name, sizes.llama(width, layers, mup_lr.SMALL_HEADS, ratio=3) | mup_lr.prepared(workdir)
+        return
+    for name, (width, layers) in TABLE_15.items():
+        yield name, sizes.llama(width, layers, mup_lr.HEADS)
+
+
+prepare = mup_lr.prepare

@@ -1,0 +1,119 @@
+"""The sweeps: the paper's grids, members that build, and sizes that can't be."""
+
+import copy
+import pathlib
+from typing import Any
+
+import jax
+import pytest
+from ml_collections import ConfigDict
+
+from configs import sizes
+from configs.sweeps import architectures, mup_lr, scaling_law
+from toto_jax.errors import ConfigError
+from toto_jax.experiment import Experiment, build
+from toto_jax.settings import parse
+
+WORKDIR = pathlib.Path("sweep")
+
+
+def resolved(base: ConfigDict, overrides: dict[str, Any]) -> ConfigDict:
+    config = copy.deepcopy(base)
+    with config.unlocked():
+        for key, value in overrides.items():
+            *path, last = key.split(".")
+            section = config
+            for part in path:
+                section = section[part]
+            assert last in section, key
+            section[last] = value
+    return config
+
+
+def built(sweep: Any, variant: str, name: str) -> Experiment:
+    overrides = dict(sweep.members(variant, WORKDIR))[name]
+    return build(resolved(sweep.get_config(variant), overrides), WORKDIR, jax.devices()[:1])
+
+
+def test_figure_11s_grid() -> None:
+    """Widths and rates as read off the figure; every member differs from the others in just these."""
+    members = dict(mup_lr.members("", WORKDIR))
+    widths = {overrides["model.d_model"] for overrides in members.values()}
+    rates = {overrides["optimizer.learning_rate"] for overrides in members.values()}
+    assert widths == {64, 128, 256, 512, 768, 1024, 1536}
+    assert rates == {2.0**-20, 2.0**-18} | {2.0**-exponent for exponent in range(17)}
+    assert len(members) == len(widths) * len(rates)
+    assert members["w768-lr7"]["optimizer.learning_rate"] == 2**-7
+    assert mup_lr.prepare("", WORKDIR) == []
+
+
+@pytest.mark.parametrize("variant", ["", "small"])
+def test_every_member_of_the_widest_and_narrowest_builds(variant: str) -> None:
+    widths = mup_lr.SMALL_WIDTHS if variant else mup_lr.WIDTHS
+    narrow, wide = (built(mup_lr, variant, f"w{width}-lr7") for width in (widths[0], widths[-1]))
+    scale = wide.trainer.scales["head"]
+    assert scale.forward == widths[0] / widths[-1]
+    assert narrow.trainer.scales["layers"]["mlp"]["gate"].learning_rate == 1
+    heads = {each.task.decoder.config.heads for each in (narrow, wide)}
+    assert heads == {4 if variant else 16}, "heads stay, as in the paper"
+
+
+def test_without_mup_no_factor_is_left() -> None:
+    experiment = built(mup_lr, "standard", "w256-lr7")
+    assert experiment.trainer.scales["head"].forward == 1
+    assert dict(mup_lr.members("standard", WORKDIR)).keys() == dict(mup_lr.members("small", WORKDIR)).keys()
+
+
+def test_table_15s_sizes() -> None:
+    """Width and depth of the variants, 16 heads, feed-forwards of 4 times the width."""
+    wanted = {
+        "a1": (256, 12),
+        "a2": (512, 16),
+        "a3": (768, 20),
+        "a4": (1024, 24),
+        "a5": (1536, 28),
+        "a6": (1792, 32),
+    }
+    found = {}
+    for name, overrides in scaling_law.members("", WORKDIR):
+        model = parse(resolved(scaling_law.get_config(), overrides)).model
+        found[name] = (model["d_model"], model["layers"])
+        assert (model["heads"], model["d_ff"]) == (16, 4 * model["d_model"])
+    assert found == wanted
+    rates = {scaling_law.get_config(variant).optimizer.learning_rate for variant in scaling_law.VARIANTS}
+    assert rates == {2**-7}
+
+
+def test_the_small_law_has_sizes_that_grow_and_many_budgets() -> None:
+    sizes_of = [built(scaling_law, "small", name) for name in scaling_law.SMALL]
+    counts = [each.task.decoder.config.d_model for each in sizes_of]
+    assert counts == sorted(set(counts))
+    settings = sizes_of[0].settings
+    assert settings.train.steps // settings.evals["validation_loss"]["every"] >= 10
+    assert settings.optimizer.learning_rate == settings.optimizer.end_learning_rate
+
+
+@pytest.mark.parametrize("variant", ["", "small"])
+def test_architectures_differ_in_kind_and_not_in_data(variant: str) -> None:
+    found = [built(architectures, variant, kind) for kind in ("llama", "gpt2", "mamba")]
+    assert [each.settings.model["kind"] for each in found] == ["llama", "gpt2", "mamba"]
+    assert len({str(each.settings.data) for each in found}) == 1
+    assert len({each.settings.train.steps for each in found}) == 1
+
+
+@pytest.mark.parametrize("sweep", [mup_lr, scaling_law, architectures])
+def test_unknown_variants_are_named(sweep: Any) -> None:
+    with pytest.raises(ValueError, match="not 'smal'"):
+        sweep.get_config("smal")
+
+
+def test_members_find_what_is_prepared_once() -> None:
+    (command,) = scaling_law.prepare("small", WORKDIR)
+    assert f"--workdir={WORKDIR / 'prepared'}" in command
+    for _, overrides in scaling_law.members("small", WORKDIR):
+        assert overrides["data.shards"] == str(WORKDIR / "prepared" / "shards")
+
+
+def test_heads_must_divide_a_width_into_even_parts() -> None:
+    with pytest.raises(ConfigError, match="A width of 100 isn't 16 heads of an even size; 96 would be"):
+        sizes.llama(100, 2, 16)
