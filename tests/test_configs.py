@@ -30,7 +30,9 @@ from toto_jax.tree import count
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 CONFIGS = sorted(
-    path for path in (ROOT / "configs").rglob("*.py") if path.name not in ("__init__.py", "sizes.py")
+    path
+    for path in (ROOT / "configs").rglob("*.py")
+    if path.name not in ("__init__.py", "sizes.py", "resolved.py")
 )
 
 
