@@ -12,6 +12,7 @@ import signal
 from launch import locks
 from launch.journal import write_whole
 from launch.retry import Ended
+from toto_jax.errors import DivergedError
 
 DONE = "DONE"
 _RECORD = "attempt.json"
@@ -73,6 +74,11 @@ def last_code(folder: pathlib.Path) -> int | None:
     with contextlib.suppress(FileNotFoundError, IndexError):
         return json.loads((_folders(folder)[-1] / _RECORD).read_text())["code"]
     return None
+
+
+def is_settled(folder: pathlib.Path) -> bool:
+    """Returns whether a member needs no further start: it is done, or has diverged and would again."""
+    return (folder / DONE).exists() or last_code(folder) == DivergedError.exit_code
 
 
 def count(folder: pathlib.Path) -> int:

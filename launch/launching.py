@@ -5,6 +5,7 @@ import importlib
 import json
 import os
 import pathlib
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from launch import attempts
 from launch.actions import Action, Attempts, Run, Write, render
 from launch.journal import note, read_journal, write_whole
 from launch.members import SWEEP, Member, check_same, load_members, store_members
@@ -21,7 +23,7 @@ from toto_jax.config import section
 from toto_jax.errors import ConfigError, TotoError, nearest
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-BACKENDS = ("local",)
+BACKENDS = ("local", "slurm")
 _FILE = "launch.json"
 
 
@@ -98,7 +100,7 @@ class Launch:
 
 
 def backend_module(name: str) -> types.ModuleType:
-    """Returns the module of a backend: its `Options`, `plan`, `stop` and `states`.
+    """Returns the module of a backend: its `Options`, `check`, `plan`, `stop` and `states`.
 
     Raises:
       ConfigError: if there is no such backend.
@@ -169,9 +171,21 @@ def start(launch: Launch, dry_run: bool, say: Callable[[str], None] = print) -> 
             raise ConfigError(
                 f"{launch.workdir} was launched with --backend={before.backend}; give that, or another --workdir"
             )
+    backend_module(launch.backend).check(launch)
     store_members(launch.workdir, launch.members)
     launch.save()
+    begin_anew(launch)
+    if not actions:
+        say("All members are done or have diverged")
     return execute(launch, actions, say)
+
+
+def begin_anew(launch: Launch) -> None:
+    """Gives the members that are to be started their budgets anew: somebody has looked at them and launches again."""
+    for member in launch.members:
+        folder = launch.folder(member)
+        if not attempts.is_settled(folder) and not attempts.runs(folder):
+            attempts.forgive(folder)
 
 
 def execute(launch: Launch, actions: Sequence[Action], say: Callable[[str], None]) -> int:
@@ -208,7 +222,7 @@ def run(workdir: pathlib.Path, argv: Sequence[str], say: Callable[[str], None]) 
     logs = workdir / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     path = logs / f"command-{len(list(logs.glob('command-*.log'))) + 1:03}.log"
-    say(f"Running {' '.join(argv[:4])} ...; its log is {path}")
+    say(f"{shlex.join(argv)}\n  its log is {path}")
     with path.open("wb") as log:
         done = subprocess.run(argv, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False)
     output = path.read_text(errors="replace")

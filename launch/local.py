@@ -23,6 +23,11 @@ class Options:
             raise ConfigError(f"--processes={self.processes} --devices={self.devices} can't be")
 
 
+def check(launch: Launch) -> None:
+    """Finds nothing wrong: a second launcher in a workdir is noticed by its lock."""
+    del launch
+
+
 def plan(launch: Launch) -> list[Action]:
     """Returns the preparations, and then an attempt for each member."""
     flags = [f"--processes={launch.options.processes}"] if launch.options.processes > 1 else []

@@ -95,7 +95,6 @@ class Supervisor:
             self._say(f"{member.name} has diverged before and is left alone")
             self.verdicts[member.name] = Verdict(False, "diverged")
         else:
-            attempts.forgive(folder)
             self._due[member.name] = 0.0
 
     @property

@@ -3,11 +3,12 @@
 import json
 from collections.abc import Sequence
 
-from launch import attempts
+from launch import attempts, locks
 from launch.launching import Launch, backend_module
 from launch.members import Member
 from launch.progress import Progress, read_progress
 from launch.retry import judge
+from launch.supervisor import LOCK
 
 _HEADER = ("member", "state", "attempt", "step", "loss", "per second", "left")
 
@@ -32,7 +33,11 @@ def state_of(launch: Launch, member: Member, said: str | None) -> str:
     if said is not None:
         return said
     history = attempts.history(folder)
-    return judge(history, launch.budgets).state if history else "not started"
+    if not history:
+        return "not started"
+    verdict = judge(history, launch.budgets)
+    # Only a launcher at work here starts it again; schedulers have said so before.
+    return "stopped" if verdict.again and not locks.is_held(launch.workdir / LOCK) else verdict.state
 
 
 def _row(launch: Launch, member: Member, said: str | None) -> tuple[str, ...]:

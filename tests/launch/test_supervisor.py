@@ -14,7 +14,7 @@ import pytest
 
 from launch import attempts, locks
 from launch.journal import read_journal
-from launch.launching import load_launch
+from launch.launching import begin_anew, load_launch
 from launch.local import stop
 from launch.supervisor import LOCK, Supervisor, Surroundings, spawn, supervise
 from launch.table import table
@@ -107,6 +107,7 @@ def test_a_diverged_member_is_recorded_and_the_others_go_on(tmp_path: pathlib.Pa
     assert shown[2].split() == ["stuck", "gave", "up", "2", "5/100", "2.5", "10", "-"]
     assert shown[-1] == "1 config error, 1 diverged, 1 done, 1 gave up"
     # Launched again: what is done or diverged stays, the others have their budgets anew.
+    begin_anew(launch)
     again = Supervisor(launch, action, said.append, Time().around)
     assert set(again.verdicts) == {"hot", "good"}
     again.run(lambda: False)

@@ -1,0 +1,239 @@
+"""Submission to Slurm: against stand-ins for its commands, and on a real one where it is installed."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from launch import attempts, slurm
+from launch.actions import Write
+from launch.launching import Launch, execute, load_launch
+from launch.members import Member, store_members
+from launch.retry import Budgets
+from launch.table import table
+from tests.launch.fakes import calls, fake_programs
+from tests.launch.stand_in import stand_in
+from toto_jax.errors import ConfigError
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def slurm_launch(workdir: pathlib.Path, names: str, **options: str) -> Launch:
+    members = tuple(
+        Member(name, name, json.dumps({"name": name, "train": {"steps": 9}}), {}) for name in names.split()
+    )
+    store_members(workdir, members)
+    launch = Launch(
+        workdir, "rates", "slurm", slurm.Options(**options), members, (("python", "-m", "prepare it"),), 2,
+        Budgets(-1, 3), 20.0,
+    )  # fmt: skip
+    launch.save()
+    return launch
+
+
+def silent(line: str) -> None:
+    del line
+
+
+def test_where_slurm_is_not_installed(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(
+        ConfigError, match="'sbatch' is not on PATH: it belongs to Slurm; run this where jobs are"
+    ):
+        slurm.check(slurm_launch(tmp_path, "a"))
+
+
+def test_only_members_that_are_not_settled_are_submitted(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_programs(tmp_path / "bin", monkeypatch, sbatch="17;cluster", squeue="")
+    launch = slurm_launch(tmp_path, "a b c d")
+    for name, code in (("a", 0), ("c", 67)):
+        attempts.end(tmp_path / name, attempts.begin(tmp_path / name), code, 5)
+    execute(launch, slurm.plan(launch), silent)
+    assert "#SBATCH --array=1,3%2" in (tmp_path / "job.sh").read_text()
+    assert calls(tmp_path / "bin") == [
+        ["sbatch", "--wait", f"{tmp_path}/prepare.sh"], ["sbatch", "--parsable", f"{tmp_path}/job.sh"]
+    ]  # fmt: skip
+    execute(launch, slurm.plan(launch), silent)
+    assert len(calls(tmp_path / "bin")) == 3, "the preparation is done once"
+    for name in "bd":
+        attempts.end(tmp_path / name, attempts.begin(tmp_path / name), 0, 5)
+    assert slurm.plan(launch) == []
+
+
+def test_the_queue_is_read_and_emptied(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_programs(
+        tmp_path / "bin", monkeypatch, sbatch="17", squeue="0 RUNNING\n2 PENDING\n1 SUSPENDED", scancel=""
+    )
+    launch = slurm_launch(tmp_path, "a b c d")
+    assert slurm.states(launch) == {}, "nothing was submitted yet"
+    execute(launch, slurm.plan(launch), silent)
+    assert slurm.states(launch) == {"a": "running", "b": "suspended", "c": "queued"}
+    assert [line.split()[1] for line in table(launch).splitlines()[1:4]] == ["running", "suspended", "queued"]
+    with pytest.raises(ConfigError, match=r"3 member\(s\) are in the queue as job 17: a, b, c"):
+        slurm.check(launch)
+    assert slurm.stop(launch) == ["a", "b", "c"]
+    assert calls(tmp_path / "bin")[-2:] == [
+        ["scancel", "--state=PENDING", "17"], ["scancel", "--state=RUNNING", "--signal=TERM", "17"]
+    ]  # fmt: skip
+    assert (tmp_path / "STOP").exists()
+
+
+def test_flags_that_cannot_be() -> None:
+    with pytest.raises(ConfigError, match="--sbatch: 'gpu' is no option"):
+        slurm.Options(sbatch="--partition gpu")
+    with pytest.raises(ConfigError, match="--nodes=0"):
+        slurm.Options(nodes=0)
+
+
+@pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")
+def test_the_shell_lines_are_sound(tmp_path: pathlib.Path) -> None:
+    launch = slurm_launch(tmp_path, "a b", setup="module load cuda")
+    written = [action for action in slurm.plan(launch) if isinstance(action, Write)]
+    for action in written:
+        action.path.write_text(action.text)
+    scripts = [action.path for action in written]
+    done = subprocess.run(
+        ["shellcheck", str(ROOT / "launch" / "run.sh"), *map(str, scripts)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_words_stay_whole_on_their_way_through_the_shell(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job is run by bash, with stand-ins for srun and for Python that write down what they are given."""
+    workdir = tmp_path / "a folder; with $(touch traps)"
+    launch = slurm_launch(workdir, "a b")
+    script = [action.text for action in slurm.plan(launch) if isinstance(action, Write)][-1]
+    fake_programs(tmp_path / "bin", monkeypatch, python="")
+    subprocess.run(
+        ["bash", "-c", script],
+        cwd=ROOT,
+        env={**os.environ, "SLURM_ARRAY_TASK_ID": "1", "SLURM_ARRAY_JOB_ID": "7"},
+        check=True,
+    )
+    assert calls(tmp_path / "bin") == [
+        [
+            "python", "-m", "launch.attempt", f"--folder={workdir}/b", "--grace_seconds=20", "--preemptions=-1",
+            "--failures=3", "--nohand_on", "--", "srun", "--wait=20", "python", "-m", "toto_jax.main",
+            f"--config=configs/resolved.py:{workdir}/configs/b.json", f"--workdir={workdir}/b",
+        ]
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def cluster(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A Slurm of this one machine."""
+    for program in ("slurmctld", "slurmd", "sbatch"):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed (apt install slurmctld slurmd slurm-client)")
+    if os.getuid() != 0:
+        pytest.skip("only root may start Slurm's daemons")
+    home, host, ports = tmp_path / "slurm", socket.gethostname().partition(".")[0], []
+    for _ in range(2):
+        with socket.create_server(("localhost", 0)) as server:
+            ports.append(server.getsockname()[1])
+    (home / "state").mkdir(parents=True)
+    (home / "slurm.conf").write_text(f"""
+ClusterName=test
+SlurmctldHost={host}
+SlurmUser=root
+SlurmctldPort={ports[0]}
+SlurmdPort={ports[1]}
+StateSaveLocation={home}/state
+SlurmdSpoolDir={home}/spool
+SlurmctldPidFile={home}/slurmctld.pid
+SlurmdPidFile={home}/slurmd.pid
+AuthType=auth/none
+CredType=cred/none
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+MpiDefault=none
+KillWait=5
+NodeName={host} CPUs=2 State=UNKNOWN
+PartitionName=main Nodes={host} Default=YES State=UP OverSubscribe=FORCE:4
+""")
+    monkeypatch.setenv("SLURM_CONF", str(home / "slurm.conf"))
+    daemons = []
+    try:
+        for program in ("slurmctld", "slurmd"):
+            with (home / f"{program}.log").open("wb") as log:
+                daemons.append(subprocess.Popen([program, "-D"], stdout=log, stderr=log))
+        until(lambda: "idle" in shell("sinfo", "--noheader"), seconds=15)
+        yield
+        # A job's own daemon lives until the controller knows of its end.
+        shell("scancel", "--user=root")
+        until(lambda: not shell("squeue", "--noheader"))
+    finally:
+        for daemon in reversed(daemons):
+            daemon.terminate()
+            daemon.wait(timeout=10)
+
+
+def shell(*argv: str) -> str:
+    return subprocess.run(argv, capture_output=True, text=True, check=False).stdout
+
+
+def until(true: Callable[[], bool], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, shell("squeue")
+        time.sleep(0.1)
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_real_slurm_stops_requeues_and_resumes(tmp_path: pathlib.Path) -> None:
+    python = stand_in(tmp_path / "python", "wait 0")
+    launch = dataclasses.replace(slurm_launch(tmp_path / "w", "a b", python=python), prepare=())
+    execute(launch, slurm.plan(launch), silent)
+    members = {name: launch.workdir / name for name in "ab"}
+    until(lambda: all((folder / "ready").exists() for folder in members.values()))
+    assert slurm.states(launch) == {"a": "running", "b": "running"}
+    # One is preempted: it saves, and goes back into the queue by itself.
+    shell("scancel", "--signal=TERM", "1_0")
+    until(lambda: attempts.last_code(members["a"]) == 42 and slurm.states(launch).get("a") == "queued")
+    shell("scontrol", "update", "JobId=1_0", "StartTime=now")
+    until((members["a"] / "DONE").exists)
+    until(lambda: slurm.states(launch) == {"b": "running"})
+    # The other is stopped by a person: it saves, and stays out of the queue.
+    assert slurm.stop(launch) == ["b"]
+    until(lambda: slurm.states(launch) == {})
+    assert attempts.last_code(members["b"]) == 42
+    assert [line.split()[1] for line in table(load_launch(launch.workdir)).splitlines()[1:3]] == [
+        "done",
+        "stopped",
+    ]
+    execute(launch, slurm.plan(launch), silent)
+    until((members["b"] / "DONE").exists)
+    assert attempts.count(members["a"]) == attempts.count(members["b"]) == 2
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_job_that_is_cancelled_does_not_come_back(tmp_path: pathlib.Path) -> None:
+    python = stand_in(tmp_path / "python", "wait 0")
+    launch = dataclasses.replace(slurm_launch(tmp_path / "w", "a", python=python), prepare=())
+    execute(launch, slurm.plan(launch), silent)
+    until((launch.workdir / "a" / "ready").exists)
+    shell("scancel", "1")
+    until(lambda: slurm.states(launch) == {})
+    assert attempts.last_code(launch.workdir / "a") == 42, "it saves all the same"
+
+
+def test_the_stand_in_runs_the_launcher_and_the_dummy(tmp_path: pathlib.Path) -> None:
+    python = stand_in(tmp_path / "python", "65")
+    done = subprocess.run([python, "-m", "toto_jax.main", "--config=x", f"--workdir={tmp_path / 'a'}"])
+    assert done.returncode == 65
+    assert subprocess.run([python, "-c", "import sys; sys.exit(7)"]).returncode == 7
+    assert sys.executable in pathlib.Path(python).read_text()
