@@ -34,10 +34,12 @@ class Attempts:
     Attributes:
       commands: member's name -> its command.
       parallel: how many at once.
+      inside: member's name -> the commands that its command goes through, if it does nothing else.
     """
 
     commands: dict[str, tuple[str, ...]]
     parallel: int
+    inside: dict[str, tuple[tuple[str, ...], ...]] = dataclasses.field(default_factory=dict)
 
 
 Action = Write | Run | Attempts
@@ -54,6 +56,11 @@ def _render(action: Action) -> str:
             return f"# {path} holds:\n" + "".join(f"  | {line}\n" for line in text.splitlines())
         case Run(argv, once):
             return ("# once\n" if once else "") + shlex.join(argv) + "\n"
-        case Attempts(commands, parallel):
-            shown = "".join(f"{shlex.join(argv)}\n" for argv in commands.values())
+        case Attempts(commands, parallel, inside):
+            shown = ""
+            for name, argv in commands.items():
+                shown += f"{shlex.join(argv)}\n"
+                if name in inside:
+                    shown += "# which goes through, where all is well:\n"
+                    shown += "".join(f"#   {shlex.join(step)}\n" for step in inside[name])
             return f"# {parallel} at a time, each again by its exit code (docs/launching.md)\n{shown}"

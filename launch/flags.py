@@ -38,10 +38,12 @@ def _options_of() -> dict[str, dict[str, dataclasses.Field[Any]]]:
 
 def define_backend_flags() -> None:
     """Defines a flag for each option of each backend; one that several have in common is one flag."""
-    for backend, fields in _options_of().items():
+    known = _options_of()
+    for fields in known.values():
         for name, field in fields.items():
             if name not in flags.FLAGS:
-                _DEFINE[type(field.default)](name, field.default, f"{backend}: {field.metadata['help']}")
+                backends = ", ".join(backend for backend, others in known.items() if name in others)
+                _DEFINE[type(field.default)](name, field.default, f"{backends}: {field.metadata['help']}")
 
 
 def launch_from_flags(expanded: Expanded, parallel: int) -> Launch:

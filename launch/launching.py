@@ -23,7 +23,7 @@ from toto_jax.config import section
 from toto_jax.errors import ConfigError, TotoError, nearest
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-BACKENDS = ("local", "slurm")
+BACKENDS = ("local", "slurm", "tpu_vm")
 _FILE = "launch.json"
 
 

@@ -29,7 +29,7 @@ class Options:
     setup: str = _option(
         "", "Shell line at the job's start, for instance 'source /path/to/venv/bin/activate'."
     )
-    python: str = _option("python", "What Python is called where the run is.")
+    python: str = _option("python3", "What Python is called where the run is.")
 
     def __post_init__(self) -> None:
         if self.nodes < 1 or self.tasks_per_node < 1:

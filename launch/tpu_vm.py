@@ -1,0 +1,118 @@
+"""On TPU VMs: each member has a node of its own, a queued resource, which is created anew when it was preempted.
+
+This machine keeps the members going, and needs nothing but gcloud; `launch.tpu_node` is one attempt.
+"""
+
+import dataclasses
+import shlex
+import sys
+
+from launch.actions import Action, Attempts
+from launch.launching import Launch, require_program, run
+from launch.names import cloud_name
+from launch.supervisor import stop_here
+from launch.tpu_commands import Node
+from toto_jax.errors import ConfigError
+
+
+def _option(default: bool | float | str, meaning: str) -> dataclasses.Field:
+    return dataclasses.field(default=default, metadata={"help": meaning})
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Flags of --backend=tpu_vm."""
+
+    zone: str = _option("", "Zone of the nodes, for instance us-central2-b.")
+    accelerator_type: str = _option("", "TPU type and number of cores, for instance v4-32.")
+    runtime_version: str = _option("", "Software of the nodes, for instance tpu-ubuntu2204-base.")
+    project: str = _option("", "Google Cloud project; by default gcloud's own.")
+    spot: bool = _option(False, "Take nodes that may be preempted.")
+    gcloud: str = _option("", "More flags for creating a node, as one string: '--network=mine --reserved'.")
+    setup: str = _option(
+        "", "Shell line run on each worker before each attempt; puts code and packages there."
+    )
+    code: str = _option("toto_jax", "Folder of this repository on the workers, from the home folder.")
+    remote_workdir: str = _option("", "What the workers call --workdir; by default the same.")
+    python: str = _option("python3", "What Python is called where the run is.")
+    poll_seconds: float = _option(20.0, "Between looks at a node that is waited for.")
+    prepared: bool = _option(False, "The sweep's preparation has been run.")
+
+    def __post_init__(self) -> None:
+        for name in ("zone", "accelerator_type", "runtime_version"):
+            if not getattr(self, name):
+                raise ConfigError(f"--backend=tpu_vm needs --{name}")
+
+
+def check(launch: Launch) -> None:
+    """Checks that gcloud is there.
+
+    Raises:
+      ConfigError: if it isn't.
+    """
+    del launch
+    require_program("gcloud")
+
+
+def nodes(launch: Launch) -> dict[str, Node]:
+    """Returns member -> its node."""
+    options = launch.options
+    return {
+        member.name: Node(
+            cloud_name(launch, member), options.zone, options.project, options.accelerator_type,
+            options.runtime_version, options.spot, tuple(shlex.split(options.gcloud)),
+        )
+        for member in launch.members
+    }  # fmt: skip
+
+
+def plan(launch: Launch) -> list[Action]:
+    """Returns an attempt for each member, with the commands that it goes through."""
+    refuse_preparation(launch, launch.options.prepared)
+    options, commands, inside = launch.options, {}, {}
+    found = nodes(launch)
+    for member in launch.members:
+        node = found[member.name]
+        training = launch.training(
+            member, options.python, config=node.config_file, workdir=options.remote_workdir
+        )
+        local = launch.workdir / member.config_file
+        work = node.passage(options.setup, options.code, local, training)
+        inside[member.name] = (node.describe(), node.create(), *work, node.delete())
+        flags = [
+            f"--config={local}",
+            f"--code={options.code}",
+            f"--setup={options.setup}",
+            f"--poll_seconds={options.poll_seconds:g}",
+        ]
+        command = (sys.executable, "-m", "launch.tpu_node", *node.flags(), *flags, "--", *training)
+        commands[member.name] = launch.attempt(member, [], command)
+    return [Attempts(commands, launch.parallel, inside)]
+
+
+def refuse_preparation(launch: Launch, prepared: bool) -> None:
+    """Raises:
+    ConfigError: if a sweep has a preparation, which a cloud's launch doesn't run, and nobody says that it was.
+    """
+    if launch.prepare and not prepared:
+        commands = "\n  ".join(map(shlex.join, launch.prepare))
+        raise ConfigError(
+            f"The sweep wants a preparation, which --backend={launch.backend} doesn't run. Run it on a machine that "
+            f"sees the members' workdir, and give --prepared then:\n  {commands}"
+        )
+
+
+def stop(launch: Launch) -> list[str]:
+    """Has members save and end, and deletes their nodes. Returns the members that ran."""
+    require_program("gcloud")
+    stopped = stop_here(launch)
+    for node in nodes(launch).values():
+        if node.find(launch.workdir) is not None:
+            run(launch.workdir, node.delete(), print)
+    return stopped
+
+
+def states(launch: Launch) -> dict[str, str]:
+    """Returns nothing: the launcher of this machine knows what members do."""
+    del launch
+    return {}
