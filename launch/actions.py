@@ -47,7 +47,7 @@ Action = Write | Run | Attempts
 
 def render(actions: Sequence[Action]) -> str:
     """Returns what would happen as text: commands as a shell takes them, and the files."""
-    return "\n".join(_render(action) for action in actions) + "\n"
+    return "\n".join(_render(action) for action in actions)
 
 
 def _render(action: Action) -> str:

@@ -32,6 +32,10 @@ _PREEMPTIONS = flags.DEFINE_integer("preemptions", -1, "Restarts after preemptio
 _FAILURES = flags.DEFINE_integer("failures", 3, "Restarts after failures.")
 _HAND_ON = flags.DEFINE_bool("hand_on", True, "Hand SIGTERM on; Slurm tells its tasks itself.")
 
+_SEES = flags.DEFINE_bool(
+    "sees_workdir", True, "Whether the run's log is in --folder; on TPU VMs it may be elsewhere."
+)
+
 BUSY = 75  # another attempt of the member runs
 
 
@@ -130,16 +134,20 @@ def run_attempt(folder: pathlib.Path, argv: list[str]) -> int:
     try:
         processes = Processes(argv, held, logs, environments(_PROCESSES.value, _DEVICES.value))
     except FileNotFoundError:
-        raise ConfigError(f"There is no program {argv[0]!r} on this machine") from None
+        (logs / "process-0.log").write_text(f"There is no program {argv[0]!r} on this machine\n")
+        attempts.end(folder, logs, ConfigError.exit_code, None)
+        return ConfigError.exit_code
     locks.sign(held, [process.pid for process in processes.running])
     code = worst(processes.wait(asked, _HAND_ON.value, _GRACE.value))
-    progress = read_progress(folder)
+    progress = read_progress(folder) if _SEES.value else None
     attempts.end(folder, logs, code, progress.step if progress else None)
     verdict = judge(attempts.history(folder), Budgets(_PREEMPTIONS.value, _FAILURES.value))
     return Preempted.exit_code if verdict.again else code
 
 
 def main(argv: list[str]) -> None:
+    if len(argv) < 2:
+        raise app.UsageError("What is to be run? Give the command behind --")
     sys.exit(run_attempt(pathlib.Path(_FOLDER.value), argv[1:]))
 
 

@@ -43,6 +43,11 @@ def end(folder: pathlib.Path, logs: pathlib.Path, code: int, step: int | None) -
         write_whole(folder / DONE, json.dumps({"code": 0, "step": step}) + "\n")
 
 
+def note_done(folder: pathlib.Path) -> None:
+    """Gives a member its DONE whose attempts were made elsewhere."""
+    write_whole(folder / DONE, json.dumps({"code": 0, "step": None}) + "\n")
+
+
 def history(folder: pathlib.Path) -> list[Ended]:
     """Returns how the member's attempts ended since it was last launched or resumed, oldest first.
 

@@ -23,7 +23,7 @@ from toto_jax.config import section
 from toto_jax.errors import ConfigError, TotoError, nearest
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-BACKENDS = ("local", "slurm", "tpu_vm")
+BACKENDS = ("local", "slurm", "tpu_vm", "gke")
 _FILE = "launch.json"
 
 
@@ -100,7 +100,7 @@ class Launch:
 
 
 def backend_module(name: str) -> types.ModuleType:
-    """Returns the module of a backend: its `Options`, `check`, `plan`, `stop` and `states`.
+    """Returns the module of a backend: its `Options`, `get_ready`, `plan`, `stop` and `states`.
 
     Raises:
       ConfigError: if there is no such backend.
@@ -159,11 +159,12 @@ def start(launch: Launch, dry_run: bool, say: Callable[[str], None] = print) -> 
       ConfigError: if the workdir holds another launch, or the plan can't be.
     """
     check_same(launch.workdir, launch.members)
+    module = backend_module(launch.backend)
     check_configs(launch)
-    actions = backend_module(launch.backend).plan(launch)
     if dry_run:
         lines = "".join(member.line() for member in launch.members)
-        say(render([Write(launch.workdir / SWEEP, lines), *actions]))
+        say(f"# {launch.workdir / 'configs'} holds the whole config of each member, as it was checked\n")
+        say(render([Write(launch.workdir / SWEEP, lines), *module.plan(launch)]))
         return 0
     if (launch.workdir / _FILE).exists():
         before = load_launch(launch.workdir)
@@ -171,10 +172,12 @@ def start(launch: Launch, dry_run: bool, say: Callable[[str], None] = print) -> 
             raise ConfigError(
                 f"{launch.workdir} was launched with --backend={before.backend}; give that, or another --workdir"
             )
-    backend_module(launch.backend).check(launch)
+    module.plan(launch)  # its errors come before anything is written
+    module.get_ready(launch)
     store_members(launch.workdir, launch.members)
     launch.save()
     begin_anew(launch)
+    actions = module.plan(launch)
     if not actions:
         say("All members are done or have diverged")
     return execute(launch, actions, say)
@@ -230,6 +233,18 @@ def run(workdir: pathlib.Path, argv: Sequence[str], say: Callable[[str], None]) 
     if done.returncode:
         raise TotoError(f"{argv[0]} ended with exit code {done.returncode}; {path} ends:\n{output[-2000:]}")
     return output
+
+
+def refuse_preparation(launch: Launch, prepared: bool) -> None:
+    """Raises:
+    ConfigError: if a sweep has a preparation, which a cloud's launch doesn't run, and nobody says that it was.
+    """
+    if launch.prepare and not prepared:
+        commands = "\n  ".join(map(shlex.join, launch.prepare))
+        raise ConfigError(
+            f"The sweep wants a preparation, which --backend={launch.backend} doesn't run. Run it on a machine that "
+            f"sees the members' workdir, and give --prepared then:\n  {commands}"
+        )
 
 
 _PROGRAMS: Mapping[str, str] = {

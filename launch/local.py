@@ -23,7 +23,7 @@ class Options:
             raise ConfigError(f"--processes={self.processes} --devices={self.devices} can't be")
 
 
-def check(launch: Launch) -> None:
+def get_ready(launch: Launch) -> None:
     """Finds nothing wrong: a second launcher in a workdir is noticed by its lock."""
     del launch
 

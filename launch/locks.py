@@ -23,30 +23,41 @@ def start_time(process: int) -> str:
     return stat.rpartition(")")[2].split()[19]
 
 
-def hold(path: pathlib.Path) -> int | None:
+def hold(path: pathlib.Path, patience: float = 1.0) -> int | None:
     """Takes a lock for this process and those that it hands the lock's file to.
+
+    Args:
+      path: of the lock's file.
+      patience: seconds to go on trying; who only looks (`is_held`) has the lock for a moment.
 
     Returns:
       The file's descriptor; None if somebody has it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    return descriptor
+    descriptor, deadline = os.open(path, os.O_RDWR | os.O_CREAT, 0o644), time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return descriptor
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                os.close(descriptor)
+                return None
+        time.sleep(0.01)
 
 
 def is_held(path: pathlib.Path) -> bool:
     """Returns whether a process of this machine holds a lock."""
     if not path.exists():
         return False
-    descriptor = hold(path)
-    if descriptor is None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        # Shared, so that those who look don't take each other for holders.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
         return True
-    os.close(descriptor)
+    finally:
+        os.close(descriptor)
     return False
 
 

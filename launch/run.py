@@ -11,6 +11,7 @@ import sys
 from absl import flags
 from ml_collections import config_flags
 
+from launch import flags as launch_flags
 from launch.command_line import run_command
 from launch.flags import DRY_RUN, define_backend_flags, launch_from_flags
 from launch.launching import start
@@ -27,4 +28,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     define_backend_flags()
+    flags.adopt_module_key_flags(launch_flags)
     run_command(main)

@@ -27,7 +27,7 @@ class Options:
     time: str = _option("1-00:00:00", "Limit of a job; a member that needs longer goes on in the next one.")
     sbatch: str = _option("", "More options of sbatch, as one string: '--partition=gpu --gpus-per-node=8'.")
     setup: str = _option(
-        "", "Shell line at the job's start, for instance 'source /path/to/venv/bin/activate'."
+        "", "Shell line run before an attempt (TPU VMs: on each worker): 'source venv/bin/activate'."
     )
     python: str = _option("python3", "What Python is called where the run is.")
 
@@ -39,7 +39,7 @@ class Options:
             raise ConfigError(f"--sbatch: {others[0]!r} is no option; write each as --name=value")
 
 
-def check(launch: Launch) -> None:
+def get_ready(launch: Launch) -> None:
     """Checks that jobs can be submitted, and that none of this launch is in the queue.
 
     Raises:
@@ -66,7 +66,7 @@ def plan(launch: Launch) -> list[Action]:
         path = launch.workdir / "prepare.sh"
         python = launch.options.python
         commands = [(python, *argv[1:]) if argv[0] == "python" else argv for argv in launch.prepare]
-        lines = ["set -e", *(shlex.join(("srun", *argv)) for argv in commands)]
+        lines = [f"{shlex.join(('srun', *argv))} || exit" for argv in commands]
         actions += [
             Write(
                 path,

@@ -10,6 +10,7 @@ import sys
 
 from absl import flags
 
+from launch import flags as launch_flags
 from launch.command_line import run_command
 from launch.flags import DRY_RUN, define_backend_flags, launch_from_flags, workdir
 from launch.launching import start
@@ -28,4 +29,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     define_backend_flags()
+    flags.adopt_module_key_flags(launch_flags)
     run_command(main)

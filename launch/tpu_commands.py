@@ -91,16 +91,13 @@ class Node:
         train = self.ssh(f"cd {shlex.quote(code)} && {words}")
         return (*([self.ssh(setup)] if setup else []), (*copy, "--worker=all", "--quiet"), train)
 
-    def find(self, here: pathlib.Path) -> str | None:
+    def find(self) -> str | None:
         """Returns the queued resource's state, or None if there is none.
-
-        Args:
-          here: a folder to run gcloud in.
 
         Raises:
           ConfigError, JobError: if gcloud can't say, or the request failed (see `explain`).
         """
-        done = subprocess.run(self.describe(), cwd=here, capture_output=True, text=True, check=False)
+        done = subprocess.run(self.describe(), capture_output=True, text=True, check=False)
         if done.returncode:
             if "NOT_FOUND" in done.stderr:
                 return None

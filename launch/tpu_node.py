@@ -65,7 +65,7 @@ class Attempt:
         """
         seen = ""
         while not self.stopping:
-            state = self.node.find(pathlib.Path.cwd())
+            state = self.node.find()
             if state != seen:
                 self._say(f"{self.node.name}: {state or 'not there'}")
                 seen = state
@@ -86,7 +86,7 @@ class Attempt:
             try:
                 self._command(command)
             except TotoError as error:
-                if self.node.find(pathlib.Path.cwd()) not in GO:
+                if self.node.find() not in GO:
                     raise Preempted(f"{self.node.name} was lost") from error
                 # Not Google Cloud's doing: it would go on for ever as a preemption.
                 raise TotoError(str(error)) from error
@@ -108,7 +108,7 @@ class Attempt:
         # A worker that doesn't say how it ended has lost its connection.
         if status == 0 or worst([0, *codes]):
             return worst([0, *codes])
-        state = self.node.find(pathlib.Path.cwd())
+        state = self.node.find()
         self._say(f"{self.node.name}: the connection ended with {status}; the node is {state or 'gone'}")
         return JobError.exit_code if state in GO else Preempted.exit_code
 

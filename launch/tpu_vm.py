@@ -8,7 +8,7 @@ import shlex
 import sys
 
 from launch.actions import Action, Attempts
-from launch.launching import Launch, require_program, run
+from launch.launching import Launch, refuse_preparation, require_program, run
 from launch.names import cloud_name
 from launch.supervisor import stop_here
 from launch.tpu_commands import Node
@@ -30,7 +30,7 @@ class Options:
     spot: bool = _option(False, "Take nodes that may be preempted.")
     gcloud: str = _option("", "More flags for creating a node, as one string: '--network=mine --reserved'.")
     setup: str = _option(
-        "", "Shell line run on each worker before each attempt; puts code and packages there."
+        "", "Shell line run before an attempt (TPU VMs: on each worker): 'source venv/bin/activate'."
     )
     code: str = _option("toto_jax", "Folder of this repository on the workers, from the home folder.")
     remote_workdir: str = _option("", "What the workers call --workdir; by default the same.")
@@ -44,7 +44,7 @@ class Options:
                 raise ConfigError(f"--backend=tpu_vm needs --{name}")
 
 
-def check(launch: Launch) -> None:
+def get_ready(launch: Launch) -> None:
     """Checks that gcloud is there.
 
     Raises:
@@ -70,7 +70,7 @@ def plan(launch: Launch) -> list[Action]:
     """Returns an attempt for each member, with the commands that it goes through."""
     refuse_preparation(launch, launch.options.prepared)
     options, commands, inside = launch.options, {}, {}
-    found = nodes(launch)
+    found, seen = nodes(launch), ["--nosees_workdir"] if options.remote_workdir else []
     for member in launch.members:
         node = found[member.name]
         training = launch.training(
@@ -79,27 +79,11 @@ def plan(launch: Launch) -> list[Action]:
         local = launch.workdir / member.config_file
         work = node.passage(options.setup, options.code, local, training)
         inside[member.name] = (node.describe(), node.create(), *work, node.delete())
-        flags = [
-            f"--config={local}",
-            f"--code={options.code}",
-            f"--setup={options.setup}",
-            f"--poll_seconds={options.poll_seconds:g}",
-        ]
+        flags = [f"--config={local}", f"--code={options.code}", f"--poll_seconds={options.poll_seconds:g}"]
+        flags += [f"--setup={options.setup}"] if options.setup else []
         command = (sys.executable, "-m", "launch.tpu_node", *node.flags(), *flags, "--", *training)
-        commands[member.name] = launch.attempt(member, [], command)
+        commands[member.name] = launch.attempt(member, seen, command)
     return [Attempts(commands, launch.parallel, inside)]
-
-
-def refuse_preparation(launch: Launch, prepared: bool) -> None:
-    """Raises:
-    ConfigError: if a sweep has a preparation, which a cloud's launch doesn't run, and nobody says that it was.
-    """
-    if launch.prepare and not prepared:
-        commands = "\n  ".join(map(shlex.join, launch.prepare))
-        raise ConfigError(
-            f"The sweep wants a preparation, which --backend={launch.backend} doesn't run. Run it on a machine that "
-            f"sees the members' workdir, and give --prepared then:\n  {commands}"
-        )
 
 
 def stop(launch: Launch) -> list[str]:
@@ -107,7 +91,7 @@ def stop(launch: Launch) -> list[str]:
     require_program("gcloud")
     stopped = stop_here(launch)
     for node in nodes(launch).values():
-        if node.find(launch.workdir) is not None:
+        if node.find() is not None:
             run(launch.workdir, node.delete(), print)
     return stopped
 

@@ -48,7 +48,7 @@ def test_where_slurm_is_not_installed(tmp_path: pathlib.Path, monkeypatch: pytes
     with pytest.raises(
         ConfigError, match="'sbatch' is not on PATH: it belongs to Slurm; run this where jobs are"
     ):
-        slurm.check(slurm_launch(tmp_path, "a"))
+        slurm.get_ready(slurm_launch(tmp_path, "a"))
 
 
 def test_only_members_that_are_not_settled_are_submitted(
@@ -80,7 +80,7 @@ def test_the_queue_is_read_and_emptied(tmp_path: pathlib.Path, monkeypatch: pyte
     assert slurm.states(launch) == {"a": "running", "b": "suspended", "c": "queued"}
     assert [line.split()[1] for line in table(launch).splitlines()[1:4]] == ["running", "suspended", "queued"]
     with pytest.raises(ConfigError, match=r"3 member\(s\) are in the queue as job 17: a, b, c"):
-        slurm.check(launch)
+        slurm.get_ready(launch)
     assert slurm.stop(launch) == ["a", "b", "c"]
     assert calls(tmp_path / "bin")[-2:] == [
         ["scancel", "--state=PENDING", "17"], ["scancel", "--state=RUNNING", "--signal=TERM", "17"]
@@ -115,7 +115,7 @@ def test_words_stay_whole_on_their_way_through_the_shell(
     workdir = tmp_path / "a folder; with $(touch traps)"
     launch = slurm_launch(workdir, "a b")
     script = [action.text for action in slurm.plan(launch) if isinstance(action, Write)][-1]
-    fake_programs(tmp_path / "bin", monkeypatch, python="")
+    fake_programs(tmp_path / "bin", monkeypatch, python3="")
     subprocess.run(
         ["bash", "-c", script],
         cwd=ROOT,
@@ -124,8 +124,8 @@ def test_words_stay_whole_on_their_way_through_the_shell(
     )
     assert calls(tmp_path / "bin") == [
         [
-            "python", "-m", "launch.attempt", f"--folder={workdir}/b", "--grace_seconds=20", "--preemptions=-1",
-            "--failures=3", "--nohand_on", "--", "srun", "--wait=20", "python", "-m", "toto_jax.main",
+            "python3", "-m", "launch.attempt", f"--folder={workdir}/b", "--grace_seconds=20", "--preemptions=-1",
+            "--failures=3", "--nohand_on", "--", "srun", "--wait=20", "python3", "-m", "toto_jax.main",
             f"--config=configs/resolved.py:{workdir}/configs/b.json", f"--workdir={workdir}/b",
         ]
     ]  # fmt: skip

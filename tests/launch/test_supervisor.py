@@ -1,5 +1,6 @@
 """Members are kept going through exits, kills of theirs and of the launcher, and never run twice."""
 
+import ast
 import json
 import os
 import pathlib
@@ -7,6 +8,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -200,6 +202,34 @@ def test_an_orphaned_trainer_still_counts_as_running(
     until(lambda: any(line["action"] == "end" and line["code"] == 137 for line in read_journal(tmp_path)))
 
 
+def test_who_only_looks_keeps_nobody_from_a_lock(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "running.json"
+    path.touch()
+    looked: list[bool] = []
+    looking = threading.Event()
+
+    def look() -> None:
+        while not looking.wait(0.001):
+            looked.append(locks.is_held(path))
+
+    threads = [threading.Thread(target=look) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    taken = 0
+    for _ in range(30):
+        held = locks.hold(path)
+        if held is not None:
+            taken += 1
+            time.sleep(0.005)
+            os.close(held)
+    looking.set()
+    for thread in threads:
+        thread.join()
+    assert taken == 30
+    assert any(looked)
+    assert not locks.is_held(path)
+
+
 def test_a_reused_process_id_is_not_mistaken(tmp_path: pathlib.Path) -> None:
     bystander = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     try:
@@ -232,7 +262,7 @@ def test_processes_of_one_member_know_each_other_and_end_together(tmp_path: path
     launch, action = dummy_launch(tmp_path, {"a": "0"}, 1, processes=2)
     assert supervise(launch, action, lambda line: None) == 0
     logs = sorted((tmp_path / "a" / "logs" / "attempt-001").glob("*.log"))
-    places = [eval(path.read_text().split(maxsplit=2)[2]) for path in logs]
+    places = [ast.literal_eval(path.read_text().split(maxsplit=2)[2]) for path in logs]
     assert [place["JAX_PROCESS_ID"] for place in places] == ["0", "1"]
     assert len({place["JAX_COORDINATOR_ADDRESS"] for place in places}) == 1
     assert places[0]["JAX_NUM_PROCESSES"] == "2"
@@ -251,6 +281,15 @@ def test_an_attempt_that_cannot_begin_is_given_up(tmp_path: pathlib.Path) -> Non
     supervisor = Supervisor(launch, action, lambda line: None, Time().around)
     supervisor.run(lambda: False)
     assert "could not begin (exit code 9)" in supervisor.verdicts["a"].reason
+
+
+def test_a_program_that_is_not_there_is_said(tmp_path: pathlib.Path) -> None:
+    launch, action = dummy_launch(tmp_path, {"a": "0"}, 1)
+    action.commands["a"] = (*action.commands["a"][:-4], "pyhton")
+    said: list[str] = []
+    supervise(launch, action, said.append)
+    assert codes(tmp_path, "a") == [64]
+    assert any("There is no program 'pyhton' on this machine" in line for line in said)
 
 
 def test_the_launchers_exit_code(tmp_path: pathlib.Path) -> None:

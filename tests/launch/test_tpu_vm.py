@@ -186,7 +186,7 @@ def test_a_preparation_is_left_to_a_person(tmp_path: pathlib.Path) -> None:
 def test_where_gcloud_is_not_installed(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ConfigError, match="'gcloud' is not on PATH: it belongs to the Google Cloud CLI"):
-        tpu_vm.check(tpu_launch(tmp_path))
+        tpu_vm.get_ready(tpu_launch(tmp_path))
 
 
 @pytest.mark.parametrize(
