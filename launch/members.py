@@ -90,17 +90,17 @@ def expand(sweep: str, workdir: pathlib.Path) -> Expanded:
 
     Args:
       sweep: `configs/sweeps/<name>.py`, or with a variant `configs/sweeps/<name>.py:<variant>`.
-      workdir: of the launch, for the file's `prepare`.
+      workdir: of the launch, where the file's `prepare` leaves what its members share.
 
     Raises:
       ConfigError: if the file isn't there or has no `members`, if members have equal names or configs, or override
         keys that the config hasn't.
     """
     path, _, variant = sweep.partition(":")
-    module = _load(pathlib.Path(path))
+    module, workdir = _load(pathlib.Path(path)), workdir.absolute()
     try:
         base = module.get_config(variant)
-        found = [(name, dict(overrides)) for name, overrides in module.members(variant)]
+        found = [(name, dict(overrides)) for name, overrides in module.members(variant, workdir)]
         prepare = module.prepare(variant, workdir) if hasattr(module, "prepare") else []
     except ValueError as error:
         raise ConfigError(f"{path}: {error}") from error
@@ -122,10 +122,10 @@ def _load(path: pathlib.Path) -> types.ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    for wanted in ("get_config", "members"):
+    for wanted, takes in (("get_config", "variant"), ("members", "variant, workdir")):
         if not callable(getattr(module, wanted, None)):
             raise ConfigError(
-                f"{path} has no {wanted}(variant): a sweep file has get_config, the config that members start from, "
+                f"{path} has no {wanted}({takes}): a sweep file has get_config, the config that members start from, "
                 "and members, which yields (name, overrides); docs/launching.md has an example. A single config is "
                 "for python -m launch.run"
             )
@@ -136,15 +136,15 @@ def _resolve(base: ml_collections.ConfigDict, overrides: Mapping[str, Any], name
     config = copy.deepcopy(base)
     for key, value in overrides.items():
         *path, last = key.split(".")
-        section = config
+        section, found = config, config
         for part in (*path, last):
+            section = found
             if not isinstance(section, ml_collections.ConfigDict) or part not in section:
                 known = section if isinstance(section, ml_collections.ConfigDict) else ()
                 raise ConfigError(
                     f"Member {name!r} overrides config.{key}, which is not there: {nearest(part, known)}"
                 )
-            if part is not last:
-                section = section[part]
+            found = section[part]
         if isinstance(value, Mapping):
             value = ml_collections.ConfigDict(value)
         try:

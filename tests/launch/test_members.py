@@ -20,7 +20,7 @@ BEGINNING = (
 
 def sweep(tmp_path: pathlib.Path, members: str) -> str:
     path = tmp_path / "rates.py"
-    path.write_text(BEGINNING + f"def members(variant=''):\n    yield from {members}\n")
+    path.write_text(BEGINNING + f"def members(variant, workdir):\n    yield from {members}\n")
     return str(path)
 
 

@@ -35,8 +35,8 @@ def get_config(variant: str = "") -> ConfigDict:
     return c
 
 
-def members(variant: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    del variant
+def members(variant: str, workdir: pathlib.Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    del variant, workdir
     for rate in (1e-3, 4e-3):
         yield f"lr{rate:g}", {"optimizer.learning_rate": rate}
 
