@@ -33,8 +33,10 @@ def llama(width: int, layers: int, heads: int, ratio: int = 4) -> dict[str, Any]
 
 
 def base(width: int, layers: int, heads: int, ratio: int = 4) -> dict[str, Any]:
-    """Returns the overrides that make the same sizes the base of muP, with muP on."""
-    sizes = {
-        key.replace("model.", "mup.base."): size for key, size in llama(width, layers, heads, ratio).items()
+    """Returns the overrides that make a model of these sizes, which is the base of muP as well."""
+    sizes = llama(width, layers, heads, ratio)
+    return {
+        **sizes,
+        **{key.replace("model.", "mup.base."): size for key, size in sizes.items()},
+        "mup.enabled": True,
     }
-    return {**sizes, "mup.enabled": True}

@@ -70,7 +70,7 @@ def test_mistakes_in_a_sweep(tmp_path: pathlib.Path, members: str, message: str)
 
 
 def test_a_config_is_no_sweep(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(ConfigError, match=r"quickstart.py has no members\(variant\).*launch.run"):
+    with pytest.raises(ConfigError, match=r"quickstart.py has no members\(variant, workdir\).*launch.run"):
         expand("configs/quickstart.py", tmp_path)
     with pytest.raises(
         ConfigError, match="no sweep file configs/quikstart.py; did you mean 'configs/quickstart.py'"
