@@ -24,6 +24,7 @@ LEVELS = [
         "ngrams",
         "scaling_law",
         "learning_rates",
+        "overlap",
         "inspect",
         "on_beam",
         "stage",

@@ -98,6 +98,7 @@ def rendered(
     log_x: bool = False,
     log_y: bool = False,
     whole_x: bool = False,
+    rows: Sequence[str] = (),
     width: int = 700,
     height: int = 340,
     file_format: str = "svg",
@@ -111,6 +112,7 @@ def rendered(
       log_x: logarithmic x axis.
       log_y: logarithmic y axis.
       whole_x: ticks at whole numbers only.
+      rows: names at y = 0, 1, ... from above, in place of numbers.
       width: pixels of the figure at normal resolution.
       height: the same.
       file_format: "svg" or "png".
@@ -127,6 +129,9 @@ def rendered(
         axes = figure.add_subplot()
         artists = draw(axes)
         _dress(axes, x_label, y_label, log_x, log_y)
+        if rows:
+            axes.set_yticks(range(len(rows)), rows)
+            axes.set_ylim(len(rows) - 0.4, -0.6)
         if whole_x:
             axes.xaxis.get_major_locator().set_params(integer=True)
         if len(artists) > 1:
