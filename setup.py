@@ -55,7 +55,14 @@ setup(
         "cuda": ["jax[cuda13]>=0.10.2"],
         "tests": TESTS,
         # What tests compare with. DALL-E, taming and mup ask for old or large things: installed beside, --no-deps.
-        "reference": [*TESTS, "torch>=2.6", "transformers>=5.0", "attrs", "requests"],
+        "reference": [
+            *TESTS,
+            "torch>=2.6",
+            "transformers>=5.0",
+            "attrs",
+            "requests",
+            "kubernetes-validate>=1.31",
+        ],
         "lint": ["ruff>=0.14"],
     },
     classifiers=[

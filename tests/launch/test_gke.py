@@ -91,8 +91,11 @@ def test_pods_find_their_config_and_their_folder(tmp_path: pathlib.Path) -> None
     assert "suspend" not in gke.job_set(launch, member)["spec"], "that is Kueue's to say"
 
 
+@pytest.mark.reference
 def test_the_pods_part_is_what_kubernetes_takes(tmp_path: pathlib.Path) -> None:
-    validate = pytest.importorskip("kubernetes_validate")
+    validate = pytest.importorskip(
+        "kubernetes_validate", reason="the schemas of Kubernetes come with a package"
+    )
     launch = gke_launch(tmp_path)
     for member in launch.members:
         job = gke.job_set(launch, member)["spec"]["replicatedJobs"][0]["template"]["spec"]
