@@ -41,6 +41,7 @@ def test_coordinates(heads: bool) -> None:
     )
 
 
+@pytest.mark.reference
 def test_the_best_rate_stays_under_mup_and_moves_without() -> None:
     """An eightfold width: within a factor of 2 of the base's rate, and at least 4 times smaller."""
     rates = [-12, -10, -8, -6, -4]
