@@ -35,6 +35,7 @@ def test_many_shards(tmp_path: pathlib.Path) -> None:
     assert max(ours["open files"], windows["open files"]) < 290 < 300 < left_open["open files"]
 
 
+@pytest.mark.reference
 def test_checkpoint(tmp_path: pathlib.Path) -> None:
     ours, synchronous = run("checkpoint", tmp_path)
     assert (ours["contestant"], synchronous["contestant"]) == ("ours", "synchronous save")

@@ -27,7 +27,9 @@ def test_the_language_depends_on_two_ids() -> None:
     np.testing.assert_array_equal(ids, again)
 
 
-@pytest.mark.parametrize("heads", [False, True], ids=["larger heads", "more heads"])
+@pytest.mark.parametrize(
+    "heads", [False, pytest.param(True, marks=pytest.mark.reference)], ids=["larger heads", "more heads"]
+)
 def test_coordinates(heads: bool) -> None:
     """The thresholds are of another implementation's run; the standard parametrisation fails the same test."""
     mup = slopes(Family(True, BASE, heads, zeros=False), WIDTHS, 1)
