@@ -44,7 +44,7 @@ LEVELS = [
     {"tokenizers"},
     {"models"},
     {"sharding"},
-    {"video", "tree", "config", "command_line"},
+    {"video", "tree", "config", "command_line", "text_table"},
     {"errors"},
 ]
 ENTRY_POINTS = LEVELS[0]

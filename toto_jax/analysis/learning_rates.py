@@ -13,11 +13,11 @@ import numpy as np
 from absl import flags
 
 from toto_jax.analysis.rate_study import RATE_HEADER, rate_drawing, rate_rows, rate_study, verdict
-from toto_jax.analysis.text_table import text_table
 from toto_jax.command_line import run_command
 from toto_jax.evaluation.results import Table
 from toto_jax.evaluation.scaling_page import write_page
 from toto_jax.gathered_runs import gather
+from toto_jax.text_table import text_table
 
 _OUT = flags.DEFINE_string("out", None, "Folder to write.", required=True)
 _PERCENT = flags.DEFINE_float(

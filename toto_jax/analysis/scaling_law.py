@@ -18,11 +18,11 @@ from toto_jax.analysis.law_report import LAW_HEADER, RUN_HEADER, as_json, law_ro
 from toto_jax.analysis.law_study import study
 from toto_jax.analysis.run_curves import for_a_law
 from toto_jax.analysis.scaling_figures import drawings
-from toto_jax.analysis.text_table import text_table
 from toto_jax.command_line import run_command
 from toto_jax.evaluation.results import Table
 from toto_jax.evaluation.scaling_page import write_page
 from toto_jax.gathered_runs import gather
+from toto_jax.text_table import text_table
 
 _OUT = flags.DEFINE_string("out", None, "Folder to write.", required=True)
 _CONVENTION = flags.DEFINE_enum("convention", "macs", list(CONVENTIONS), "What compute counts.")

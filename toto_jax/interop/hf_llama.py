@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 
 from toto_jax.errors import CheckpointError, ConfigError
+from toto_jax.interop.conversion import Tensors
+from toto_jax.interop.hf_reader import check_sizes, number
 from toto_jax.models.config import DecoderConfig
 from toto_jax.models.llama import LlamaConfig
 from toto_jax.tree import Params
 
-Tensors = Mapping[str, np.ndarray]
 _LAYER = "model.layers.{layer}.{name}.weight"
 
 
@@ -172,8 +173,8 @@ def from_hugging_face(settings: Mapping[str, Any], tensors: Tensors) -> tuple[di
         "kv_heads": sizes["K"],
         "head_dim": sizes["H"],
         "d_ff": sizes["M"],
-        "rope_base": _number({"rope_theta": 10_000.0, **settings, **_rotation(settings)}, "rope_theta"),
-        "norm_eps": _number(settings, "rms_norm_eps"),
+        "rope_base": number({"rope_theta": 10_000.0, **settings, **_rotation(settings)}, "rope_theta"),
+        "norm_eps": number(settings, "rms_norm_eps"),
         "tied_head": tied,
     }, params
 
@@ -191,9 +192,9 @@ def _infer_sizes(settings: Mapping[str, Any], tensors: Tensors) -> dict[str, int
         for part in ("self_attn.q", "self_attn.k", "mlp.gate")
     )
     if settings.get("head_dim") is not None:
-        head = int(_number(settings, "head_dim"))
+        head = int(number(settings, "head_dim"))
     else:
-        head = width // max(int(_number(settings, "num_attention_heads")), 1)
+        head = width // max(int(number(settings, "num_attention_heads")), 1)
     if head < 1 or wide % head or narrow % head:
         raise CheckpointError(
             f"config.json makes a head {head} wide (head_dim, or hidden_size / num_attention_heads), and queries of "
@@ -203,13 +204,7 @@ def _infer_sizes(settings: Mapping[str, Any], tensors: Tensors) -> dict[str, int
         "L": max(numbers) + 1, "V": vocabulary, "D": width, "N": wide // head, "K": narrow // head, "H": head,
         "M": hidden,
     }  # fmt: skip
-    wrong = [
-        f"{key} is {settings[key]!r} there and {sizes[letter]} here"
-        for letter, key in _SIZES.items()
-        if settings.get(key) is not None and settings[key] != sizes[letter]
-    ]
-    if wrong:
-        raise CheckpointError(f"config.json is of another model than the tensors: {'; '.join(wrong)}")
+    check_sizes(settings, {key: sizes[letter] for letter, key in _SIZES.items()})
     return sizes
 
 
@@ -225,14 +220,6 @@ def _find(tensors: Tensors, name: str) -> np.ndarray:
     if tensors[name].ndim != dimensions:
         raise CheckpointError(f"{name} has shape {tensors[name].shape}, not {dimensions} dimensions")
     return tensors[name]
-
-
-def _number(settings: Mapping[str, Any], key: str) -> float:
-    if settings.get(key) is None:
-        raise CheckpointError(f"config.json lacks {key!r}, which the tensors don't tell")
-    if isinstance(settings[key], bool) or not isinstance(settings[key], (int, float)):
-        raise CheckpointError(f"config.json says {key}={settings[key]!r}, which is no number")
-    return float(settings[key])
 
 
 def _rotation(settings: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any
 import jax
 
 from toto_jax.errors import ConfigError, nearest
+from toto_jax.text_table import text_table
 from toto_jax.tree import Axes, Params, is_axes, is_vector, map_with_axes, named_leaves
 
 # Logical axes that grow with the width. All others stay: ids, values of a patch, values of a recurrent state.
@@ -222,7 +223,4 @@ def table(scales: Any) -> list[str]:
     for name, scale in named_leaves(scales).items():
         values = dataclasses.astuple(scale)
         rows.append((name, *(f"{value:.4g}" if isinstance(value, float) else value for value in values)))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]
+    return text_table(rows[0], rows[1:]).split("\n")
