@@ -7,6 +7,10 @@ probes it for the kind of motion, continues held-out clips, and writes <workdir>
 videos, without labels:
 
   python -m toto_jax.main --config=configs/quickstart.py --workdir=runs/mine --config.data.media=/path/to/videos
+
+`:tokenizer` is the run that trains its tokenizer, which the first command does by itself. Alone, for others to share:
+
+  python -m toto_jax.main --config=configs/quickstart.py:tokenizer --workdir=runs/tokenizer
 """
 
 from ml_collections import ConfigDict
@@ -35,6 +39,7 @@ def tokenizer_config() -> ConfigDict:
     c = default.get_config()
     c.name = "quickstart tokenizer"
     c.task = "tokenizer"
+    c.data.media = "synthetic"
     small_clips(c)
     c.clips.frames = 1
     c.dvae.kl_weight = 0.0
@@ -55,7 +60,11 @@ def tokenizer_config() -> ConfigDict:
     return c
 
 
-def get_config() -> ConfigDict:
+def get_config(variant: str = "") -> ConfigDict:
+    if variant not in ("", "tokenizer"):
+        raise ValueError(f"configs/quickstart.py knows '' and 'tokenizer', not {variant!r}")
+    if variant:
+        return tokenizer_config()
     c = default.get_config()
     c.name = "quickstart"
     c.data.media = "synthetic"

@@ -10,9 +10,12 @@ from ml_collections import ConfigDict
 
 from configs import sizes
 from configs.sweeps import architectures, mup_lr, scaling_law
+from tests.processes import TINY, run
+from toto_jax.data.manifest import read_manifest
 from toto_jax.errors import ConfigError
 from toto_jax.experiment import Experiment, build
 from toto_jax.settings import parse
+from toto_jax.tokenizers.loading import read_spec
 
 WORKDIR = pathlib.Path("sweep")
 
@@ -107,11 +110,19 @@ def test_unknown_variants_are_named(sweep: Any) -> None:
         sweep.get_config("smal")
 
 
-def test_members_find_what_is_prepared_once() -> None:
-    (command,) = scaling_law.prepare("small", WORKDIR)
-    assert f"--workdir={WORKDIR / 'prepared'}" in command
-    for _, overrides in scaling_law.members("small", WORKDIR):
-        assert overrides["data.shards"] == str(WORKDIR / "prepared" / "shards")
+@pytest.mark.reference
+def test_members_find_what_is_prepared_once(tmp_path: pathlib.Path) -> None:
+    """The preparation as real processes, at sizes for tests: a tokenizer, and shards that it wrote."""
+    prefix = "--config.tokenizer.training."
+    of_tokenizer = [f"--config.{word[len(prefix) :]}" for word in TINY if word.startswith(prefix)]
+    of_network = [word for word in TINY if word.startswith("--config.tokenizer.") and prefix not in word]
+    train, write = scaling_law.prepare("small", tmp_path)
+    for command, sizes_of in ((train, of_tokenizer + of_network), (write, TINY[1:])):
+        assert command[:2] == ["python", "-m"]
+        run(command[2].removeprefix("toto_jax."), *command[3:], *sizes_of)
+    for _, overrides in scaling_law.members("small", tmp_path):
+        found = read_manifest(pathlib.Path(overrides["data.shards"]) / "media" / "train").tokenizer
+        assert found == read_spec(pathlib.Path(overrides["tokenizer.path"]))
 
 
 def test_heads_must_divide_a_width_into_even_parts() -> None:

@@ -89,5 +89,9 @@ def prepare(variant: str, workdir: pathlib.Path) -> list[list[str]]:
     """Returns the commands that run once, before any member: a tokenizer and shards of the procedural clips."""
     if not variant:
         return []
-    command = ["python", "-m", "toto_jax.pretokenize", "--config=configs/quickstart.py"]
-    return [[*command, f"--workdir={workdir / 'prepared'}"]]
+    folder, config = workdir / "prepared", "--config=configs/quickstart.py"
+    return [
+        ["python", "-m", "toto_jax.main", f"{config}:tokenizer", f"--workdir={folder / 'tokenizer_run'}",
+         f"--config.tokenizer.path={folder / 'tokenizer'}"],
+        ["python", "-m", "toto_jax.pretokenize", config, f"--workdir={folder}"],
+    ]  # fmt: skip
