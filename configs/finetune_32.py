@@ -34,14 +34,13 @@ by us at these sizes. `small` was: docs/finetune.md has what came of it.
 """
 
 import importlib
-import math
 
 from ml_collections import ConfigDict
 
 from configs import quickstart
+from configs.image_probes import image_probes, steps
 
 SIZES = ("base", "large", "1b")
-_IMAGES = 1_281_167  # of ImageNet-1k's train split
 
 
 def get_config(variant: str = "large") -> ConfigDict:
@@ -63,17 +62,12 @@ def _papers(size: str, epochs: int) -> ConfigDict:
     c.clips.size = 256
     c.clips.frames = 4
     c.model.rope_base = 50_000.0
-    c.train.steps = math.ceil(epochs * _IMAGES / (c.clips.frames * c.train.batch_size))
+    c.train.steps = steps(epochs, c.clips.frames * c.train.batch_size)
     c.optimizer.learning_rate = 3e-5
     c.optimizer.warmup_steps = c.train.steps // 20
     c.checkpoint.every = 500
     c.evals.validation_loss.every = 500
-    c.evals.probes = ConfigDict(
-        dict(
-            type="probes", every=0, source="", train_clips=_IMAGES, validation_clips=50_000, batch_size=256,
-            steps=_IMAGES // 256, learning_rate=1e-3, weight_decay=0.05, heads=8,
-        )
-    )  # fmt: skip
+    c.evals.probes = image_probes()
     return c
 
 

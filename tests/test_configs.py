@@ -32,7 +32,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 CONFIGS = sorted(
     path
     for path in (ROOT / "configs").rglob("*.py")
-    if path.name not in ("__init__.py", "sizes.py", "resolved.py")
+    if path.name not in ("__init__.py", "image_probes.py", "sizes.py", "resolved.py")
 )
 
 
@@ -95,11 +95,14 @@ def test_tokenizers_are_compared_at_equal_sizes(name: str, tmp_path: pathlib.Pat
 @pytest.mark.parametrize("kind", architectures.KINDS)
 def test_every_architecture_builds(kind: str, tmp_path: pathlib.Path) -> None:
     experiment = build(architectures.get_config(kind), tmp_path, jax.devices()[:1])
-    assert experiment.settings.model["kind"] == kind
-    assert (
-        experiment.settings.data.sources
-        == build(load(ROOT / "configs/large.py"), tmp_path).settings.data.sources
+    settings = experiment.settings
+    assert settings.model["kind"] == kind
+    assert settings.data.sources == ["imagenet"]
+    # 400 epochs of 131B codes: 1,281,167 images of 256 codes.
+    assert settings.train.steps * 4_096 * settings.train.batch_size == pytest.approx(
+        400 * 1_281_167 * 256, rel=1e-4
     )
+    assert settings.evals["probes"]["source"] == "imagenet"
 
 
 # Steps: images x epochs over the 1,024 images of a step, rounded up.

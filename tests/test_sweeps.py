@@ -83,8 +83,19 @@ def test_table_15s_sizes() -> None:
         found[name] = (model["d_model"], model["layers"])
         assert (model["heads"], model["d_ff"]) == (16, 4 * model["d_model"])
     assert found == wanted
-    rates = {scaling_law.get_config(variant).optimizer.learning_rate for variant in scaling_law.VARIANTS}
-    assert rates == {2**-7}
+    assert scaling_law.get_config().optimizer.learning_rate == 2**-7
+
+
+@pytest.mark.parametrize("variant", ["", "small"])
+def test_the_law_takes_its_rate_with_the_base_that_it_was_found_on(variant: str) -> None:
+    bases = [sweep.get_config(variant).mup.to_dict() for sweep in (mup_lr, scaling_law)]
+    assert bases[0] == bases[1]
+    assert bases[0]["enabled"]
+    for name, overrides in scaling_law.members(variant, WORKDIR):
+        sizes_of = {
+            key: overrides[f"model.{key}"] for key in ("d_model", "layers", "heads", "head_dim", "d_ff")
+        }
+        assert all(size >= bases[0]["base"][key] for key, size in sizes_of.items()), name
 
 
 def test_the_small_law_has_sizes_that_grow_and_many_budgets() -> None:
@@ -102,6 +113,7 @@ def test_architectures_differ_in_kind_and_not_in_data(variant: str) -> None:
     assert [each.settings.model["kind"] for each in found] == ["llama", "gpt2", "mamba"]
     assert len({str(each.settings.data) for each in found}) == 1
     assert len({each.settings.train.steps for each in found}) == 1
+    assert all("probes" in each.settings.evals for each in found), "Table 6 is of probes"
 
 
 @pytest.mark.parametrize("sweep", [mup_lr, scaling_law, architectures])

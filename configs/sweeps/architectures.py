@@ -3,8 +3,8 @@
   python -m launch.sweep --sweep=configs/sweeps/architectures.py --workdir=... --backend=slurm --parallel=3
   python -m launch.sweep --sweep=configs/sweeps/architectures.py:small --workdir=runs/architectures --backend=local
 
-About 280M parameters each (configs/architectures.py); not run by us at this size. `small` are three of about a million
-on procedural clips of one tokenizer, probed for the kind of motion.
+About 280M parameters each, 400 epochs of ImageNet (configs/architectures.py); not run by us at this size. `small` are
+three of about a million on procedural clips of one tokenizer, probed for the kind of motion.
 """
 
 import pathlib

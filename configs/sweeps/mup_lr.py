@@ -25,7 +25,16 @@ from configs.tokenizers import vqgan
 WIDTHS = (64, 128, 256, 512, 768, 1024, 1536)
 EXPONENTS = (-20, -18, *range(-16, 1))
 LAYERS, HEADS = 12, 16
-SMALL_WIDTHS, SMALL_EXPONENTS, SMALL_LAYERS, SMALL_HEADS = (32, 64, 128, 256), range(-10, -3), 4, 4
+SMALL_WIDTHS, SMALL_EXPONENTS, SMALL_LAYERS, SMALL_HEADS, SMALL_RATIO = (
+    (32, 64, 128, 256),
+    range(-10, -3),
+    4,
+    4,
+    3,
+)
+# A rate that is the best here is one of these bases: who takes it over takes the base over too.
+BASE = sizes.base(WIDTHS[0], LAYERS, HEADS)
+SMALL_BASE = sizes.base(SMALL_WIDTHS[0], SMALL_LAYERS, SMALL_HEADS, SMALL_RATIO)
 VARIANTS = ("", "small", "standard")
 
 
@@ -42,7 +51,7 @@ def get_config(variant: str = "") -> ConfigDict:
     c.optimizer.warmup_steps = 500
     c.checkpoint.every = 2_000
     c.evals.validation_loss.every = 0
-    c.update_from_flattened_dict(sizes.base(WIDTHS[0], LAYERS, HEADS))
+    c.update_from_flattened_dict(BASE)
     return c
 
 
@@ -59,7 +68,7 @@ def _small(mup: bool) -> ConfigDict:
     c.evals.validation_loss.every = 0
     c.report = False
     if mup:
-        c.update_from_flattened_dict(sizes.base(SMALL_WIDTHS[0], SMALL_LAYERS, SMALL_HEADS, ratio=3))
+        c.update_from_flattened_dict(SMALL_BASE)
     return c
 
 
@@ -67,7 +76,7 @@ def members(variant: str, workdir: pathlib.Path) -> Iterator[tuple[str, dict[str
     """Yields (name, overrides): `w64-lr7` is width 64 at a rate of 2^-7."""
     for width in SMALL_WIDTHS if variant else WIDTHS:
         if variant:
-            shape = sizes.llama(width, SMALL_LAYERS, SMALL_HEADS, ratio=3) | prepared(workdir)
+            shape = sizes.llama(width, SMALL_LAYERS, SMALL_HEADS, SMALL_RATIO) | prepared(workdir)
         else:
             shape = sizes.llama(width, LAYERS, HEADS)
         for exponent in SMALL_EXPONENTS if variant else EXPONENTS:

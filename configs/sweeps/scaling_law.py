@@ -5,10 +5,11 @@
   python -m toto_jax.analysis.scaling_law runs/law --out=runs/law_figure
 
 a1 to a6 with 16 heads each, on codes of the VQGAN with 16,384 codes; the paper evaluates about every 5,000 steps of 256
-clips, up to 250 to 750 billion tokens, and finds 7.32 C^-0.0378. The base of muP is a1, the rate 2^-7. Not run by us at
-this size.
+clips, up to 250 to 750 billion tokens, and finds 7.32 C^-0.0378. The rate is 2^-7, the best of the sweep over rates,
+and so the base of muP is that sweep's: a rate means something only with its base. All checkpoints are kept, 60 of each
+size and about 23 GB each of a6. Not run by us at this size.
 
-`small` has five sizes of 51 thousand to 1.4 million parameters on procedural clips, 400 steps of 8 clips at a constant
+`small` has five sizes of 71 thousand to 1.4 million parameters on procedural clips, 400 steps of 8 clips at a constant
 rate, so that each evaluation on the way is as good as a run that ends there.
 """
 
@@ -30,7 +31,7 @@ TABLE_15 = {
     "a5": (1536, 28),
     "a6": (1792, 32),
 }
-SMALL = {"s1": (32, 2), "s2": (48, 3), "s3": (64, 4), "s4": (96, 5), "s5": (128, 6)}
+SMALL = {"s1": (32, 4), "s2": (48, 4), "s3": (64, 4), "s4": (96, 5), "s5": (128, 6)}
 VARIANTS = ("", "small")
 RATE = 2.0**-7
 
@@ -43,9 +44,6 @@ def get_config(variant: str = "") -> ConfigDict:
     c = mup_lr.get_config(variant)
     c.name = f"scaling law, {variant}".rstrip(", ")
     c.optimizer.learning_rate = c.optimizer.end_learning_rate = RATE
-    width, layers = (SMALL if variant else TABLE_15)["s1" if variant else "a1"]
-    heads, ratio = (mup_lr.SMALL_HEADS, 3) if variant else (mup_lr.HEADS, 4)
-    c.update_from_flattened_dict(sizes.base(width, layers, heads, ratio))
     if variant:
         c.train.steps = 400
         c.checkpoint.every = 100
@@ -62,7 +60,8 @@ def members(variant: str, workdir: pathlib.Path) -> Iterator[tuple[str, dict[str
     """Yields (name, overrides) of each size."""
     if variant:
         for name, (width, layers) in SMALL.items():
-            yield name, sizes.llama(width, layers, mup_lr.SMALL_HEADS, ratio=3) | mup_lr.prepared(workdir)
+            shape = sizes.llama(width, layers, mup_lr.SMALL_HEADS, mup_lr.SMALL_RATIO)
+            yield name, shape | mup_lr.prepared(workdir)
         return
     for name, (width, layers) in TABLE_15.items():
         yield name, sizes.llama(width, layers, mup_lr.HEADS)
