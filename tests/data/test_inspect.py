@@ -1,6 +1,7 @@
 """The command over a run's shards, and over shards that aren't what they were."""
 
 import pathlib
+import re
 import shutil
 
 import numpy as np
@@ -46,10 +47,17 @@ def test_pixels_need_no_tokenizer_and_can_try_one(finished: pathlib.Path, tmp_pa
             f"dvae {tokenizer.spec.content_hash[:12]} in {dtype}: PSNR {-10 * np.log10(error):.2f} dB"
         )
     share = 100 * np.mean(codes["float32"] != codes["bfloat16"])
+    used, counts = np.unique(codes["float32"], return_counts=True)
+    perplexity = np.prod((counts.sum() / counts) ** (counts / counts.sum()))
+    shown[0] += r", SSIM -?\d\.\d{4}, " + (
+        f"{len(used)} of 32 codes used \\({100 * len(used) / 32:.1f}%\\), perplexity {perplexity:.1f}\n"
+    )
     output = run("data.inspect", *arguments, f"--tokenizer={path}")
-    assert shown[0] in output
-    assert f"{shown[1]}, {share:.2f}% of 80 codes others than in float32" in output
-    assert (tmp_path / "look.png").stat().st_size > 1_000
+    assert re.search(shown[0], output), output
+    assert re.search(f"{shown[1]}, .*, {share:.2f}% of 80 codes others than in float32", output), output
+    sheet = np.asarray(Image.open(tmp_path / "look.png"))
+    generated = (sheet == (0, 114, 178)).all(-1).any(1)
+    assert 0 < generated.argmax() < len(sheet), "decoded frames, in blue borders, below the originals"
 
 
 def test_a_flipped_bit_is_found_before_anything_is_said(

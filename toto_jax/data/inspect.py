@@ -3,7 +3,8 @@
   python -m toto_jax.data.inspect runs/mine/shards/media/train --out=look.png [--tokenizer=runs/mine/tokenizer]
 
 Codes are decoded by the tokenizer that wrote them: --tokenizer, or the run's own where the folder lies in a workdir.
-Shards of pixels go through --tokenizer, with the encoder in float32 and in bfloat16:
+Shards of pixels go through --tokenizer, trained here or imported, with the encoder in float32 and in bfloat16: PSNR,
+SSIM, codes used, perplexity, and on the sheet frames beside what is left of them.
 
   python -m toto_jax.data.inspect runs/dvae/shards/media/validation --tokenizer=runs/dvae/tokenizer --clips=200
 """
@@ -16,7 +17,7 @@ from toto_jax.command_line import run_command
 from toto_jax.data.manifest import clip_index, verify
 from toto_jax.errors import ConfigError
 from toto_jax.evaluation.pictures import contact_sheet, write_png
-from toto_jax.evaluation.shard_description import compare_dtypes, decoded, describe
+from toto_jax.evaluation.shard_description import decoded, describe, try_tokenizer
 
 _OUT = flags.DEFINE_string("out", None, "Contact sheet to write; none is written without it.")
 _TOKENIZER = flags.DEFINE_string(
@@ -35,14 +36,18 @@ def inspect(words: list[str]) -> None:
     index = clip_index(folder, manifest)
     print("\n".join(describe(folder, manifest, index)))
     tokenizer = pathlib.Path(_TOKENIZER.value) if _TOKENIZER.value else None
-    if tokenizer and manifest.tokenizer.kind == "pixels":
-        print("\n".join(compare_dtypes(folder, manifest, _CLIPS.value, tokenizer)))
+    tries = tokenizer is not None and manifest.tokenizer.kind == "pixels"
+    if tries:
+        lines, sheet = try_tokenizer(folder, manifest, _CLIPS.value, tokenizer)
+        print("\n".join(lines))
+    elif _OUT.value:
+        strips = decoded(folder, manifest, index, _CLIPS.value, tokenizer)
+        sheet = contact_sheet(strips, max(1, _SIDE // strips[0].frames_FHWC.shape[1]))
     if _OUT.value:
         out = pathlib.Path(_OUT.value)
-        strips = decoded(folder, manifest, index, _CLIPS.value, tokenizer)
         out.parent.mkdir(parents=True, exist_ok=True)
-        write_png(out, contact_sheet(strips, max(1, _SIDE // strips[0].frames_FHWC.shape[1])))
-        print(f"{len(strips)} clips in {out}")
+        write_png(out, sheet)
+        print(f"Contact sheet in {out}")
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ from toto_jax.data.job import LEDGER
 from toto_jax.data.manifest import Manifest
 from toto_jax.data.shard_reader import read_clips
 from toto_jax.errors import ConfigError, DataError
-from toto_jax.evaluation.image_quality import psnr
 from toto_jax.evaluation.pictures import Strip
+from toto_jax.evaluation.reconstruction import reconstruct
 from toto_jax.tokenizers.base import ENCODE_DTYPES
 from toto_jax.tokenizers.loading import SPEC_NAME, load_tokenizer
 
@@ -95,10 +95,10 @@ def decoded(
     return [Strip(name, clip[frames]) for name, clip in zip(names, pixels, strict=True)]
 
 
-def compare_dtypes(
+def try_tokenizer(
     folder: pathlib.Path, manifest: Manifest, clips: int, tokenizer: pathlib.Path
-) -> list[str]:
-    """Returns lines about what is left of pixels after a tokenizer's codes, encoded in each dtype that there is.
+) -> tuple[list[str], np.ndarray]:
+    """Measures what is left of pixels after a tokenizer's codes, encoded in each dtype that there is.
 
     Args:
       folder: of shards of pixels.
@@ -106,24 +106,31 @@ def compare_dtypes(
       clips: how many at most, spread evenly.
       tokenizer: folder of a saved one.
 
+    Returns:
+      Lines, and a sheet of frames beside what the first dtype's codes leave of them.
+
     Raises:
       ConfigError: if the frames are not a whole number of its codes.
       CheckpointError: if there is no tokenizer.
     """
     pixels_BFHWC = read_clips(folder, manifest, _spread(manifest, clips))
-    lines, exact_BFhw = [], None
+    lines, exact = [], None
     for dtype in ENCODE_DTYPES:
         loaded = load_tokenizer(tokenizer, dtype)
-        codes_BFhw = loaded.encode(pixels_BFHWC)
-        quality = psnr(pixels_BFHWC, loaded.decode(codes_BFhw))
-        line = f"  {loaded.spec.kind} {loaded.spec.content_hash[:12]} in {dtype}: PSNR {quality:.2f} dB"
-        if exact_BFhw is None:
-            exact_BFhw = codes_BFhw
+        found = reconstruct(loaded, pixels_BFHWC)
+        numbers = found.numbers
+        line = (
+            f"  {loaded.spec.kind} {loaded.spec.content_hash[:12]} in {dtype}: PSNR {numbers['psnr_db']:.2f} dB, "
+            f"SSIM {numbers['ssim']:.4f}, {numbers['codes_used']:,.0f} of {loaded.spec.codebook_size:,} codes used "
+            f"({numbers['percent_codes_used']:.1f}%), perplexity {numbers['code_perplexity']:,.1f}"
+        )
+        if exact is None:
+            exact = found
         else:
-            changed = 100 * (codes_BFhw != exact_BFhw).mean()
-            line += f", {changed:.2f}% of {codes_BFhw.size:,} codes others than in {ENCODE_DTYPES[0]}"
+            changed = 100 * (found.codes_MFhw != exact.codes_MFhw).mean()
+            line += f", {changed:.2f}% of {exact.codes_MFhw.size:,} codes others than in {ENCODE_DTYPES[0]}"
         lines.append(line)
-    return lines
+    return lines, exact.sheet(pixels_BFHWC)
 
 
 def _spread(manifest: Manifest, clips: int) -> np.ndarray:
