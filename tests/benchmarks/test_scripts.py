@@ -6,17 +6,24 @@ import pathlib
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.processes import ROOT
 
 
-def run(script: str, folder: pathlib.Path, *arguments: str) -> list[dict[str, float]]:
-    """Runs a script as a user does and returns its rows."""
-    command = [sys.executable, "-m", f"benchmarks.{script}", "--smoke", f"--out={folder}", *arguments]
+def run_script(script: str, *arguments: str) -> None:
+    """Runs a script as a user does."""
+    command = [sys.executable, "-m", f"benchmarks.{script}", *arguments]
     environment = {**os.environ, "XLA_FLAGS": "", "JAX_PLATFORMS": "cpu"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:] + done.stdout[-1000:]
+
+
+def run(script: str, folder: pathlib.Path, *arguments: str) -> list[dict[str, float]]:
+    """Runs a script at its smallest size and returns its rows."""
+    run_script(script, "--smoke", f"--out={folder}", *arguments)
     assert f"python -m benchmarks.{script} --smoke" in (folder / f"{script}.md").read_text()
     return json.loads((folder / f"{script}.json").read_text())["rows"]
 
@@ -77,3 +84,40 @@ def test_tokenizer(tmp_path: pathlib.Path) -> None:
     pytest.importorskip("dall_e", reason="the peer is OpenAI's package: pip install --no-deps DALL-E==0.1")
     rows = run("tokenizer", tmp_path, "--only=eager")
     assert [row["contestant"] for row in rows] == ["ours", "DALL-E eager"]
+
+
+@pytest.mark.reference
+def test_comparison(tmp_path: pathlib.Path) -> None:
+    """One tokenizer of the comparison on pictures of noise, trained for two steps; run again, nothing is done again."""
+    rng, videos = np.random.default_rng(0), tmp_path / "videos.txt"
+    clips = [f"clips/{name}" for name in "abcdefgh"]
+    folders = [*(f"photos/{part}/{name}" for part in ("train", "val") for name in ("hat", "shoe")), *clips]
+    for folder in folders:
+        (tmp_path / folder).mkdir(parents=True)
+        for number in range(20):
+            picture = rng.integers(0, 256, (36, 36, 3), np.uint8)
+            Image.fromarray(picture).save(tmp_path / folder / f"{number:02}.png")
+    videos.write_text("\n".join(clips))
+    words = [
+        f"--photos={tmp_path / 'photos'}",
+        f"--videos={videos}",
+        f"--out={tmp_path / 'out'}",
+        "--seeds=1",
+    ]
+    words += [
+        "--only=fsq",
+        "--set=train.steps=2",
+        "--set=optimizer.warmup_steps=1",
+        "--set=clips.per_video=1",
+    ]
+    run_script("comparison", *words)
+    (numbers,) = json.loads((tmp_path / "out" / "comparison.json").read_text())["runs"]["fsq"]
+    assert 0 < numbers["percent_codes_used"] <= 100
+    assert 0 < numbers["coverage_2"] <= 100
+    assert numbers["chance"] == 50
+    assert numbers["photos_loss"] != numbers["videos_loss"]
+    table = (tmp_path / "out" / "comparison.md").read_text()
+    assert f"| fsq | {numbers['psnr_db']:.3g} |" in table
+    began = (tmp_path / "out" / "fsq_0" / "metrics.jsonl").stat().st_mtime_ns
+    run_script("comparison", *words)
+    assert (tmp_path / "out" / "fsq_0" / "metrics.jsonl").stat().st_mtime_ns == began
