@@ -63,10 +63,10 @@ def test_a_config_builds_its_abstract_state(path: pathlib.Path, tmp_path: pathli
     assert not any(tmp_path.iterdir()), "an abstract state needs no files"
 
 
-@pytest.mark.parametrize("variant", ["1024", "16384", "directions", "fsq", "lfq"])
+@pytest.mark.parametrize("variant", ["1024", "16384", "directions", "fsq", "lfq", "bsq"])
 def test_every_variant_of_vqgan_builds(variant: str, tmp_path: pathlib.Path) -> None:
     config = vqgan.get_config(variant)
-    assert set(vqgan.VARIANTS) == {"1024", "16384", "directions", "fsq", "lfq"}
+    assert set(vqgan.VARIANTS) == {"1024", "16384", "directions", "fsq", "lfq", "bsq"}
     assert f"| {variant} |" in vqgan.__doc__
     experiment = build(config, tmp_path, jax.devices()[:1])
     codes = experiment.settings.tokenizer.codebook_size

@@ -1,18 +1,20 @@
-"""VQGAN f/16 (2012.09841), the tokenizer of the paper's comparison (Table 3), and three of its descendants.
+"""VQGAN f/16 (2012.09841), the tokenizer of the paper's comparison (Table 3), and four of its descendants.
 
   python -m toto_jax.main --config=configs/tokenizers/vqgan.py:1024 --workdir=... --config.data.media=/path/to/images
 
 | variant | codes | what is different |
 |---|---|---|
 | 1024 | 1,024 of 256 channels | as published |
-| 16384 | 16,384 of 256 channels | as published; most codes die (about 6% are alive in the published one) |
+| 16384 | 16,384 of 256 channels | as its checkpoint's YAML is quoted: a discriminator of two layers from the start |
 | directions | 16,384 of 8 channels | directions only, running means, dead codes start anew (2110.04627, 2406.06525) |
 | fsq | 15,360: levels 8, 8, 8, 6, 5 | no codebook, all codes reachable (2309.15505) |
 | lfq | 16,384: 14 bits | no codebook, an entropy term spreads the codes (2310.05737) |
+| bsq | 16,384: 14 bits | the same on a sphere (2406.07548) |
 
-The tokenizer is saved in <workdir>/tokenizer, or where config.tokenizer.path says. Clips of 256 pixels become 16 x 16
-codes a frame. 72M parameters, and 2.8M of the discriminator. Not run by us at this size: no hours and no numbers are
-claimed. Networks, losses and gradients are checked against the published code on random weights.
+Of the published 16,384 codes about 6 % are alive. The tokenizer is saved in <workdir>/tokenizer, or where
+config.tokenizer.path says. Clips of 256 pixels become 16 x 16 codes a frame. 72M parameters, and 2.8M of the
+discriminator. Not run by us at this size: no hours and no numbers are claimed. Networks, losses and gradients are
+checked against the published code on random weights.
 
 Where this differs: there is no perceptual loss unless its weights are given (its network was trained with ImageNet's
 labels, and they are somebody else's), which costs sharpness; with them, --config.vqgan.perceptual_weight=1.0
@@ -27,7 +29,13 @@ from configs import default
 
 VARIANTS = {
     "1024": {"tokenizer.codebook_size": 1024},
-    "16384": {"tokenizer.codebook_size": 16_384},
+    "16384": {
+        "tokenizer.codebook_size": 16_384,
+        "vqgan.adversarial_weight": 0.75,
+        "vqgan.adversarial_start": 0,
+        "vqgan.discriminator_start": 0,
+        "vqgan.discriminator_layers": 2,
+    },
     "directions": {
         "tokenizer.codebook_size": 16_384,
         "tokenizer.code_width": 8,
@@ -48,6 +56,7 @@ VARIANTS = {
         "vqgan.commitment_weight": 0.25,
     },
 }
+VARIANTS["bsq"] = {**VARIANTS["lfq"], "tokenizer.quantizer": "bsq"}
 
 
 def get_config(variant: str = "1024") -> ConfigDict:

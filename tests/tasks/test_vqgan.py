@@ -155,8 +155,9 @@ def error(some: VQGANTask, params: Any) -> float:
         ({"normalize": True}, {"codebook": "averaged", "restart_below": 0.05}),
         (FSQ, {"adversarial_weight": 0.0}),
         (LFQ, {"adversarial_weight": 0.0}),
+        (LFQ | {"quantizer": "bsq"}, {"adversarial_weight": 0.0}),
     ],
-    ids=["averaged codes and a discriminator", "fsq", "lfq"],
+    ids=["averaged codes and a discriminator", "fsq", "lfq", "bsq"],
 )
 def test_a_handful_of_pictures_is_learned_with_many_codes(
     network: dict[str, Any], changes: dict[str, Any]
