@@ -6,11 +6,14 @@ import pathlib
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks.scans import recurrence
 from tests.processes import ROOT
+from toto_jax.models.selective_scan import selective_scan
 
 
 def run_script(script: str, *arguments: str) -> None:
@@ -53,6 +56,18 @@ def test_scaling(tmp_path: pathlib.Path) -> None:
     (row,) = run("scaling", tmp_path, "--only=32 tokens")
     assert row["size"] == 32
     assert min(row["s/step"], row["compile, s"]) > 0
+
+
+@pytest.mark.reference
+def test_selective_scan(tmp_path: pathlib.Path) -> None:
+    """The peer computes the same, and holds what chunks don't."""
+    rows = run("selective_scan", tmp_path)
+    assert [row["scan"] for row in rows] == ["position by position", "chunks of 16", "chunks of 64"]
+    assert all(row["faster than one by one"] > 0 for row in rows)
+    given = [jax.random.uniform(key, (2, 9, 4)) for key in jax.random.split(jax.random.key(0), 4)]
+    a_NI, u_BTI, delta_BTI, b_BTN, c_BTN = -given[0][0, :4], *given
+    ours_BTI, _ = selective_scan(u_BTI, delta_BTI, a_NI, b_BTN, c_BTN, jax.numpy.zeros((2, 4, 4)), 4)
+    np.testing.assert_allclose(recurrence(u_BTI, delta_BTI, a_NI, b_BTN, c_BTN), ours_BTI, rtol=1e-5)
 
 
 @pytest.mark.reference
