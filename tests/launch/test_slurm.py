@@ -103,7 +103,7 @@ def test_the_shell_lines_are_sound(tmp_path: pathlib.Path) -> None:
         action.path.write_text(action.text)
     scripts = [action.path for action in written]
     done = subprocess.run(
-        ["shellcheck", str(ROOT / "launch" / "run.sh"), *map(str, scripts)], capture_output=True, text=True
+        ["shellcheck", *map(str, [*(ROOT / "launch").glob("*.sh"), *scripts])], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout
 
