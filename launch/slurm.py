@@ -27,7 +27,8 @@ class Options:
     time: str = _option("1-00:00:00", "Limit of a job; a member that needs longer goes on in the next one.")
     sbatch: str = _option("", "More options of sbatch, as one string: '--partition=gpu --gpus-per-node=8'.")
     setup: str = _option(
-        "", "Shell line run before an attempt (TPU VMs: on each worker): 'source venv/bin/activate'."
+        "",
+        "Shell line run before an attempt, in its shell (TPU VMs: on each worker): 'source venv/bin/activate'.",
     )
     python: str = _option("python3", "What Python is called where the run is.")
 

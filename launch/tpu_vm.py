@@ -30,12 +30,14 @@ class Options:
     spot: bool = _option(False, "Take nodes that may be preempted.")
     gcloud: str = _option("", "More flags for creating a node, as one string: '--network=mine --reserved'.")
     setup: str = _option(
-        "", "Shell line run before an attempt (TPU VMs: on each worker): 'source venv/bin/activate'."
+        "",
+        "Shell line run before an attempt, in its shell (TPU VMs: on each worker): 'source venv/bin/activate'.",
     )
     code: str = _option("toto_jax", "Folder of this repository on the workers, from the home folder.")
     remote_workdir: str = _option("", "What the workers call --workdir; by default the same.")
     python: str = _option("python3", "What Python is called where the run is.")
     poll_seconds: float = _option(20.0, "Between looks at a node that is waited for.")
+    patience_seconds: float = _option(600.0, "For which gcloud, or ssh to a node that is there, may fail.")
     prepared: bool = _option(False, "The sweep's preparation has been run.")
 
     def __post_init__(self) -> None:
@@ -78,8 +80,11 @@ def plan(launch: Launch) -> list[Action]:
         )
         local = launch.workdir / member.config_file
         work = node.passage(options.setup, options.code, local, training)
-        inside[member.name] = (node.describe(), node.create(), *work, node.delete())
-        flags = [f"--config={local}", f"--code={options.code}", f"--poll_seconds={options.poll_seconds:g}"]
+        inside[member.name] = (node.describe(), node.create(), node.probe(), *work, node.delete())
+        flags = [
+            f"--config={local}", f"--code={options.code}", f"--poll_seconds={options.poll_seconds:g}",
+            f"--patience_seconds={options.patience_seconds:g}",
+        ]  # fmt: skip
         flags += [f"--setup={options.setup}"] if options.setup else []
         command = (sys.executable, "-m", "launch.tpu_node", *node.flags(), *flags, "--", *training)
         commands[member.name] = launch.attempt(member, seen, command)
