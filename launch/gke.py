@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import math
+import re
 import subprocess
 from typing import Any
 
@@ -16,6 +18,7 @@ from toto_jax.errors import ConfigError, TotoError
 _LABEL = "toto-jax/launch"
 _CONTAINER = "train"
 _CONFIG_FOLDER = "/etc/toto_jax"
+_SPOT = "cloud.google.com/gke-spot"
 
 
 def _option(default: bool | int | str, meaning: str) -> dataclasses.Field:
@@ -33,6 +36,8 @@ class Options:
     topology: str = _option("", "Node label cloud.google.com/gke-tpu-topology, for instance 2x2x4.")
     hosts: int = _option(1, "Hosts of the slice: one pod on each.")
     chips: int = _option(4, "TPU chips of each host.")
+    spot: bool = _option(False, "Take nodes that may be preempted.")
+    reservation: str = _option("", "Take nodes of this reservation.")
     claim: str = _option("", "PersistentVolumeClaim for the runs, which all pods can write.")
     mount: str = _option(
         "/runs", "Where pods mount it; the launch is in a folder there that is named as --workdir."
@@ -50,6 +55,22 @@ class Options:
         for name in ("hosts", "chips"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"--{name}={getattr(self, name)}: at least 1")
+        if self.spot and self.reservation:
+            raise ConfigError(
+                f"--spot --reservation={self.reservation}: nodes are of one kind or of the other"
+            )
+        self._check_slice()
+
+    def _check_slice(self) -> None:
+        if not re.fullmatch(r"\d+(x\d+){1,2}", self.topology):
+            raise ConfigError(f"--topology={self.topology} is no grid of chips such as 4x4 or 2x2x4")
+        chips = math.prod(map(int, self.topology.split("x")))
+        if self.hosts * self.chips != chips:
+            fits = [f"--hosts={chips // each} --chips={each}" for each in (8, 4, 1) if chips % each == 0]
+            raise ConfigError(
+                f"--topology={self.topology} has {chips} chips, and --hosts={self.hosts} --chips={self.chips} makes "
+                f"{self.hosts * self.chips}. {' or '.join(fits)} would fit, whichever the slice's hosts are like"
+            )
 
 
 def get_ready(launch: Launch) -> None:
@@ -115,8 +136,11 @@ def job_set(launch: Launch, member: Member) -> dict[str, Any]:
     options, metadata = launch.options, _metadata(launch, member)
     if options.queue:
         metadata["labels"]["kueue.x-k8s.io/queue-name"] = options.queue
-    # All pods of a Job on one slice.
-    metadata["annotations"] = {"alpha.jobset.sigs.k8s.io/exclusive-topology": "cloud.google.com/gke-nodepool"}
+    if options.hosts > 1:
+        # All pods of a Job on one slice, which is a node pool. Slices of one host have theirs in common.
+        metadata["annotations"] = {
+            "alpha.jobset.sigs.k8s.io/exclusive-topology": "cloud.google.com/gke-nodepool"
+        }
     final = {"containerName": _CONTAINER, "operator": "In", "values": sorted(FINAL)}
     job = {
         "parallelism": options.hosts,
@@ -150,7 +174,11 @@ def pod(launch: Launch, member: Member) -> dict[str, Any]:
         "nodeSelector": {
             "cloud.google.com/gke-tpu-accelerator": options.accelerator,
             "cloud.google.com/gke-tpu-topology": options.topology,
+            **({_SPOT: "true"} if options.spot else {}),
+            **({"cloud.google.com/reservation-name": options.reservation} if options.reservation else {}),
         },
+        # Spot nodes may keep off pods that don't say that they may be preempted.
+        **({"tolerations": [{"key": _SPOT, "operator": "Equal", "value": "true"}]} if options.spot else {}),
         "containers": [
             {
                 "name": _CONTAINER,
