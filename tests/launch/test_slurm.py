@@ -19,14 +19,14 @@ from launch.launching import Launch, execute, load_launch
 from launch.members import Member, store_members
 from launch.retry import Budgets
 from launch.table import table
-from tests.launch.fakes import calls, fake_programs
+from tests.launch.fakes import calls, fake_programs, install
 from tests.launch.stand_in import stand_in
 from toto_jax.errors import ConfigError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
-def slurm_launch(workdir: pathlib.Path, names: str, **options: str) -> Launch:
+def slurm_launch(workdir: pathlib.Path, names: str, **options: str | int) -> Launch:
     members = tuple(
         Member(name, name, json.dumps({"name": name, "train": {"steps": 9}}), {}) for name in names.split()
     )
@@ -86,6 +86,64 @@ def test_the_queue_is_read_and_emptied(tmp_path: pathlib.Path, monkeypatch: pyte
         ["scancel", "--state=PENDING", "17"], ["scancel", "--state=RUNNING", "--signal=TERM", "17"]
     ]  # fmt: skip
     assert (tmp_path / "STOP").exists()
+
+
+def test_a_preparation_is_one_task_on_one_node(tmp_path: pathlib.Path) -> None:
+    launch = slurm_launch(tmp_path, "a", nodes=8, tasks_per_node=2)
+    prepare, job = (action.text for action in slurm.plan(launch) if isinstance(action, Write))
+    assert "#SBATCH --nodes=1\n#SBATCH --ntasks-per-node=1\n" in prepare
+    assert "#SBATCH --nodes=8\n#SBATCH --ntasks-per-node=2\n" in job
+
+
+@pytest.mark.parametrize(("cpus", "seen"), [({"SLURM_CPUS_PER_TASK": "12"}, "12"), ({}, "unset")])
+def test_srun_is_told_of_the_cpus_of_a_task(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, cpus: dict[str, str], seen: str
+) -> None:
+    launch = slurm_launch(tmp_path / "w", "a")
+    scripts = [action.text for action in slurm.plan(launch) if isinstance(action, Write)]
+    fake_programs(tmp_path / "bin", monkeypatch)
+    for name in ("srun", "python3"):
+        install(tmp_path / "bin" / name, '#!/bin/sh\necho "${SRUN_CPUS_PER_TASK-unset}"\n')
+    for script in scripts:
+        array = {"SLURM_ARRAY_TASK_ID": "0", "SLURM_ARRAY_JOB_ID": "7"}
+        environment = {**os.environ, **array, **cpus}
+        done = subprocess.run(
+            ["bash", "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True
+        )
+        assert done.stdout.split() == [seen], done.stderr
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        (
+            "srun: error: n3: task 9: Aborted (core dumped)\nsrun: error: n1: tasks 0-7: Exited with exit code 65",
+            65,
+        ),
+        (
+            "srun: error: n3: task 9: Aborted (core dumped)\nsrun: error: n1: task 0: Exited with exit code 44",
+            134,
+        ),
+        ("task 9: Exited with exit code 65", 134),
+    ],
+)
+def test_a_final_code_of_one_task_is_not_hidden_by_the_highest(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, said: str, code: int
+) -> None:
+    fake_programs(tmp_path / "bin", monkeypatch)
+    install(tmp_path / "bin" / "srun", f"#!/bin/sh\necho '{said}' >&2\nexit 134\n")
+    words = [
+        sys.executable,
+        "-m",
+        "launch.attempt",
+        f"--folder={tmp_path / 'a'}",
+        "--nohand_on",
+        "--",
+        "srun",
+        "x",
+    ]
+    subprocess.run(words, cwd=ROOT, check=False)
+    assert attempts.last_code(tmp_path / "a") == code
 
 
 def test_flags_that_cannot_be() -> None:
