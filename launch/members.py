@@ -78,10 +78,16 @@ def slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
+def launch_name(path: str) -> str:
+    """Returns what a launch is called by its file (a variant may follow); clouds want a letter first."""
+    name = slug(pathlib.Path(path.partition(":")[0]).stem)
+    return name if name[:1].isalpha() else f"toto-{name}".rstrip("-")
+
+
 def single(path: str, config: ml_collections.ConfigDict) -> Expanded:
     """Returns the launch of one config; it is named by its file and 8 digits of the digest."""
     member = Member("", ".", to_json(config))
-    name = f"{slug(pathlib.Path(path.partition(':')[0]).stem)}-{member.digest[:8]}"
+    name = f"{launch_name(path)}-{member.digest[:8]}"
     return Expanded(name, (dataclasses.replace(member, name=name),))
 
 
@@ -110,7 +116,7 @@ def expand(sweep: str, workdir: pathlib.Path) -> Expanded:
         Member(name, name, _resolve(base, overrides, name), overrides) for name, overrides in found
     )
     _check_distinct(members)
-    return Expanded(slug(pathlib.Path(path).stem), members, tuple(tuple(map(str, argv)) for argv in prepare))
+    return Expanded(launch_name(path), members, tuple(tuple(map(str, argv)) for argv in prepare))
 
 
 def _load(path: pathlib.Path) -> types.ModuleType:
