@@ -71,9 +71,15 @@ def as_defined(words: Sequence[str], known: flags.FlagValues) -> list[str]:
 
 
 def _parse(argv: list[str]) -> list[str]:
-    """Parses the flags; an override whose key the config hasn't is an error for people."""
+    """Parses the flags; what is wrong with them, or with overrides of a config, is an error for people."""
     try:
-        return app.parse_flags_with_usage(argv)
+        return flags.FLAGS(argv)
+    except flags.Error as error:
+        said = str(error)
+        if "whilst parsing config file" in said:
+            # What a config file says of its variant, without where it was said.
+            said = said.rpartition("\nValueError: ")[2] or said
+        raise ConfigError(f"{said.strip()}\n--help lists the flags") from error
     except (AttributeError, KeyError) as error:
         # A config file may raise these too, and its author wants to see where.
         if all(frame.filename != config_path.__file__ for frame in traceback.extract_tb(error.__traceback__)):
@@ -81,6 +87,5 @@ def _parse(argv: list[str]) -> list[str]:
         said = error
         while isinstance(said, Exception):
             said = said.args[0]
-        raise ConfigError(
-            f"An override's key is not in the config: {' '.join(str(said).splitlines())}"
-        ) from error
+        words = " ".join(str(said).splitlines())
+        raise ConfigError(f"An override's key is not in the config: {words}") from error

@@ -91,12 +91,13 @@ def single(path: str, config: ml_collections.ConfigDict) -> Expanded:
     return Expanded(name, (dataclasses.replace(member, name=name),))
 
 
-def expand(sweep: str, workdir: pathlib.Path) -> Expanded:
+def expand(sweep: str, workdir: pathlib.Path, base: ml_collections.ConfigDict | None = None) -> Expanded:
     """Returns the members of a sweep file, each with its whole config.
 
     Args:
       sweep: `configs/sweeps/<name>.py`, or with a variant `configs/sweeps/<name>.py:<variant>`.
-      workdir: of the launch, where the file's `prepare` leaves what its members share.
+      workdir: of the launch as members see it, where the file's `prepare` leaves what they share.
+      base: what members start from; by default the file's own config.
 
     Raises:
       ConfigError: if the file isn't there or has no `members`, if members have equal names or configs, or override
@@ -105,7 +106,7 @@ def expand(sweep: str, workdir: pathlib.Path) -> Expanded:
     path, _, variant = sweep.partition(":")
     module, workdir = _load(pathlib.Path(path)), workdir.absolute()
     try:
-        base = module.get_config(variant)
+        base = module.get_config(variant) if base is None else base
         found = [(name, dict(overrides)) for name, overrides in module.members(variant, workdir)]
         prepare = module.prepare(variant, workdir) if hasattr(module, "prepare") else []
     except ValueError as error:

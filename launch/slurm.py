@@ -11,26 +11,23 @@ from launch.actions import Action, Run, Write
 from launch.journal import note, read_journal
 from launch.launching import ROOT, Launch, require_program, run
 from launch.members import Member
+from launch.options import BackendOptions, option
 from toto_jax.errors import ConfigError
 
 
-def _option(default: int | str, meaning: str) -> dataclasses.Field:
-    return dataclasses.field(default=default, metadata={"help": meaning})
-
-
 @dataclasses.dataclass(frozen=True)
-class Options:
+class Options(BackendOptions):
     """Flags of --backend=slurm."""
 
-    nodes: int = _option(1, "Nodes of each member.")
-    tasks_per_node: int = _option(1, "Processes on each node.")
-    time: str = _option("1-00:00:00", "Limit of a job; a member that needs longer goes on in the next one.")
-    sbatch: str = _option("", "More options of sbatch, as one string: '--partition=gpu --gpus-per-node=8'.")
-    setup: str = _option(
+    nodes: int = option(1, "Nodes of each member.")
+    tasks_per_node: int = option(1, "Processes on each node.")
+    time: str = option("1-00:00:00", "Limit of a job; a member that needs longer goes on in the next one.")
+    sbatch: str = option("", "More options of sbatch, as one string: '--partition=gpu --gpus-per-node=8'.")
+    setup: str = option(
         "",
         "Shell line run before an attempt, in its shell (TPU VMs: on each worker): 'source venv/bin/activate'.",
     )
-    python: str = _option("python3", "What Python is called where the run is.")
+    python: str = option("python3", "What Python is called where the run is.")
 
     def __post_init__(self) -> None:
         if self.nodes < 1 or self.tasks_per_node < 1:
