@@ -28,13 +28,13 @@ def run_command(command: Callable[[], None]) -> None:
     def main(argv: list[str]) -> None:
         if len(argv) > 1:
             raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
-        try:
-            command()
-        finally:
-            sys.stdout.flush()
+        command()
 
     try:
-        app.run(main, flags_parser=_parse)
+        try:
+            app.run(main, flags_parser=_parse)
+        finally:
+            sys.stdout.flush()
     except TotoError as error:
         print(f"\n{type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

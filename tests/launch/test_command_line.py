@@ -45,8 +45,9 @@ def test_a_dry_run_as_people_spell_it(tmp_path: pathlib.Path) -> None:
     assert not (tmp_path / "w").exists()
 
 
-def test_a_reader_that_has_seen_enough(tmp_path: pathlib.Path) -> None:
-    done = run(tmp_path, "--backend=slurm --dry-run", "| true")
+@pytest.mark.parametrize("words", ["--backend=slurm --dry-run", "--help"])
+def test_a_reader_that_has_seen_enough(tmp_path: pathlib.Path, words: str) -> None:
+    done = run(tmp_path, words, "| true")
     assert done.returncode == 1
     assert done.stderr == ""
 

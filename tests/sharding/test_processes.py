@@ -108,6 +108,7 @@ def jax_alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[distributed.State]:
         ({}, "all"),
         ({"SLURM_STEP_TASKS_PER_NODE": "2(x4)", "SLURM_LOCALID": "1"}, "4,5,6,7"),
         ({"SLURM_STEP_TASKS_PER_NODE": "8", "SLURM_LOCALID": "3"}, "3"),
+        ({"SLURM_STEP_TASKS_PER_NODE": "2(x4)", "JAX_LOCAL_DEVICE_IDS": "6,7"}, "6,7"),
         # Bound by Slurm: the task sees its own, whatever its number.
         ({"SLURM_STEP_TASKS_PER_NODE": "8", "SLURM_LOCALID": "3", "CUDA_VISIBLE_DEVICES": "3"}, "all"),
     ],

@@ -87,13 +87,14 @@ def local_devices(environment: Mapping[str, str]) -> list[int] | None:
 
     A task that is alone on its node takes them all, and so does one that sees only the GPUs that Slurm has bound it to.
     Tasks that see the same ones share them out evenly, in their order. Where nothing says what they see
-    (CUDA_VISIBLE_DEVICES, ROCR_VISIBLE_DEVICES), each has the one of its number, as JAX would have it.
+    (CUDA_VISIBLE_DEVICES, ROCR_VISIBLE_DEVICES), each has the one of its number, as JAX would have it. JAX itself reads
+    JAX_LOCAL_DEVICE_IDS, which comes before all of this.
 
     Raises:
       ConfigError: if the GPUs can't be shared out evenly.
     """
     tasks, task = _tasks_of_node(environment), int(environment.get("SLURM_LOCALID", "0"))
-    if tasks == 1:
+    if tasks == 1 or "JAX_LOCAL_DEVICE_IDS" in environment:
         return None
     visible = environment.get("CUDA_VISIBLE_DEVICES", environment.get("ROCR_VISIBLE_DEVICES"))
     if visible is None:
