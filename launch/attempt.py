@@ -9,6 +9,7 @@ so that they save. It ends with their exit code, or with 42 where the member is 
 import contextlib
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -37,6 +38,7 @@ _SEES = flags.DEFINE_bool(
 )
 
 BUSY = 75  # another attempt of the member runs
+_TASK = re.compile(r"^srun: error: .*: Exited with exit code (\d+)\s*$", re.MULTILINE)
 
 
 class Processes:
@@ -116,6 +118,11 @@ def environments(processes: int, devices: int) -> list[dict[str, str]]:
     return [{**common, **place, "JAX_PROCESS_ID": str(index)} for index in range(processes)]
 
 
+def task_codes(log: pathlib.Path) -> list[int]:
+    """Returns what srun says of its tasks' exit codes: its own is the highest, in which a final one may be hidden."""
+    return [int(code) for code in _TASK.findall(log.read_text(errors="replace"))]
+
+
 def run_attempt(folder: pathlib.Path, argv: list[str]) -> int:
     """Runs the attempt and returns its exit code; 42 if the member is to be started again."""
     asked: list[int] = []
@@ -138,7 +145,8 @@ def run_attempt(folder: pathlib.Path, argv: list[str]) -> int:
         attempts.end(folder, logs, ConfigError.exit_code, None)
         return ConfigError.exit_code
     locks.sign(held, [process.pid for process in processes.running])
-    code = worst(processes.wait(asked, _HAND_ON.value, _GRACE.value))
+    codes = processes.wait(asked, _HAND_ON.value, _GRACE.value)
+    code = worst([*codes, *(task_codes(logs / "process-0.log") if argv[0] == "srun" else [])])
     progress = read_progress(folder) if _SEES.value else None
     attempts.end(folder, logs, code, progress.step if progress else None)
     verdict = judge(attempts.history(folder), Budgets(_PREEMPTIONS.value, _FAILURES.value))

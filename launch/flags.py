@@ -8,6 +8,7 @@ from absl import flags
 
 from launch.launching import BACKENDS, ROOT, Launch, backend_module
 from launch.members import Expanded
+from launch.options import BackendOptions
 from launch.retry import Budgets
 from toto_jax.errors import ConfigError
 
@@ -46,11 +47,11 @@ def define_backend_flags() -> None:
                 _DEFINE[type(field.default)](name, field.default, f"{backends}: {field.metadata['help']}")
 
 
-def launch_from_flags(expanded: Expanded, parallel: int) -> Launch:
-    """Returns the launch that the flags describe.
+def options_from_flags() -> BackendOptions:
+    """Returns the options of the backend that --backend names.
 
     Raises:
-      ConfigError: if the backend is unknown, or a flag is given that it hasn't.
+      ConfigError: if there is no such backend, a flag is given that it hasn't, or its options can't be.
     """
     backend = _BACKEND.value
     module, known = backend_module(backend), _options_of()
@@ -58,13 +59,27 @@ def launch_from_flags(expanded: Expanded, parallel: int) -> Launch:
         if flags.FLAGS[name].present:
             others = " or ".join(other for other, fields in known.items() if name in fields)
             raise ConfigError(f"--{name} belongs to --backend={others}, not to {backend}")
+    return module.Options(**{name: flags.FLAGS[name].value for name in known[backend]})
+
+
+def launch_from_flags(options: BackendOptions, expanded: Expanded, parallel: int) -> Launch:
+    """Returns the launch that the flags describe.
+
+    Args:
+      options: of the backend.
+      expanded: what is launched.
+      parallel: members at once.
+
+    Raises:
+      ConfigError: if --parallel, --preemptions or --failures can't be.
+    """
     if parallel < 1:
         raise ConfigError(f"--parallel={parallel}: at least 1")
     return Launch(
         workdir=workdir(),
         name=_NAME.value or expanded.name,
-        backend=backend,
-        options=module.Options(**{name: flags.FLAGS[name].value for name in known[backend]}),
+        backend=_BACKEND.value,
+        options=options,
         members=expanded.members,
         prepare=expanded.prepare,
         parallel=parallel,

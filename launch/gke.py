@@ -2,6 +2,9 @@
 
 import dataclasses
 import json
+import math
+import pathlib
+import re
 import subprocess
 from typing import Any
 
@@ -10,38 +13,38 @@ from launch.actions import Action, Run, Write
 from launch.launching import Launch, refuse_preparation, require_program, run
 from launch.members import Member
 from launch.names import cloud_name
+from launch.options import BackendOptions, option
 from launch.retry import FINAL
 from toto_jax.errors import ConfigError, TotoError
 
 _LABEL = "toto-jax/launch"
 _CONTAINER = "train"
 _CONFIG_FOLDER = "/etc/toto_jax"
-
-
-def _option(default: bool | int | str, meaning: str) -> dataclasses.Field:
-    return dataclasses.field(default=default, metadata={"help": meaning})
+_SPOT = "cloud.google.com/gke-spot"
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class Options(BackendOptions):
     """Flags of --backend=gke."""
 
-    image: str = _option("", "Container image whose working folder is this repository.")
-    accelerator: str = _option(
+    image: str = option("", "Container image whose working folder is this repository.")
+    accelerator: str = option(
         "", "Node label cloud.google.com/gke-tpu-accelerator, for instance tpu-v5p-slice."
     )
-    topology: str = _option("", "Node label cloud.google.com/gke-tpu-topology, for instance 2x2x4.")
-    hosts: int = _option(1, "Hosts of the slice: one pod on each.")
-    chips: int = _option(4, "TPU chips of each host.")
-    claim: str = _option("", "PersistentVolumeClaim for the runs, which all pods can write.")
-    mount: str = _option(
+    topology: str = option("", "Node label cloud.google.com/gke-tpu-topology, for instance 2x2x4.")
+    hosts: int = option(1, "Hosts of the slice: one pod on each.")
+    chips: int = option(4, "TPU chips of each host.")
+    spot: bool = option(False, "Take nodes that may be preempted.")
+    reservation: str = option("", "Take nodes of this reservation.")
+    claim: str = option("", "PersistentVolumeClaim for the runs, which all pods can write.")
+    mount: str = option(
         "/runs", "Where pods mount it; the launch is in a folder there that is named as --workdir."
     )
-    namespace: str = _option("default", "Kubernetes namespace.")
-    queue: str = _option("", "Kueue's local queue; it decides how many members run at once.")
-    max_restarts: int = _option(100, "Of a member, after preemptions and failures together.")
-    python: str = _option("python3", "What Python is called where the run is.")
-    prepared: bool = _option(False, "The sweep's preparation has been run.")
+    namespace: str = option("default", "Kubernetes namespace.")
+    queue: str = option("", "Kueue's local queue; it decides how many members run at once.")
+    max_restarts: int = option(100, "Of a member, after preemptions and failures together.")
+    python: str = option("python3", "What Python is called where the run is.")
+    prepared: bool = option(False, "The sweep's preparation has been run.")
 
     def __post_init__(self) -> None:
         for name in ("image", "accelerator", "topology", "claim"):
@@ -50,6 +53,26 @@ class Options:
         for name in ("hosts", "chips"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"--{name}={getattr(self, name)}: at least 1")
+        if self.spot and self.reservation:
+            raise ConfigError(
+                f"--spot --reservation={self.reservation}: nodes are of one kind or of the other"
+            )
+        self._check_slice()
+
+    def workdir_there(self, workdir: pathlib.Path) -> pathlib.Path:
+        """Returns the launch's folder on the mounted claim."""
+        return pathlib.Path(self.mount) / workdir.name
+
+    def _check_slice(self) -> None:
+        if not re.fullmatch(r"\d+(x\d+){1,2}", self.topology):
+            raise ConfigError(f"--topology={self.topology} is no grid of chips such as 4x4 or 2x2x4")
+        chips = math.prod(map(int, self.topology.split("x")))
+        if self.hosts * self.chips != chips:
+            fits = [f"--hosts={chips // each} --chips={each}" for each in (8, 4, 1) if chips % each == 0]
+            raise ConfigError(
+                f"--topology={self.topology} has {chips} chips, and --hosts={self.hosts} --chips={self.chips} makes "
+                f"{self.hosts * self.chips}. {' or '.join(fits)} would fit, whichever the slice's hosts are like"
+            )
 
 
 def get_ready(launch: Launch) -> None:
@@ -115,8 +138,11 @@ def job_set(launch: Launch, member: Member) -> dict[str, Any]:
     options, metadata = launch.options, _metadata(launch, member)
     if options.queue:
         metadata["labels"]["kueue.x-k8s.io/queue-name"] = options.queue
-    # All pods of a Job on one slice.
-    metadata["annotations"] = {"alpha.jobset.sigs.k8s.io/exclusive-topology": "cloud.google.com/gke-nodepool"}
+    if options.hosts > 1:
+        # All pods of a Job on one slice, which is a node pool. Slices of one host have theirs in common.
+        metadata["annotations"] = {
+            "alpha.jobset.sigs.k8s.io/exclusive-topology": "cloud.google.com/gke-nodepool"
+        }
     final = {"containerName": _CONTAINER, "operator": "In", "values": sorted(FINAL)}
     job = {
         "parallelism": options.hosts,
@@ -141,16 +167,18 @@ def job_set(launch: Launch, member: Member) -> dict[str, Any]:
 def pod(launch: Launch, member: Member) -> dict[str, Any]:
     """Returns the pod of one host: Python is its first process, and gets SIGTERM itself."""
     options = launch.options
-    training = launch.training(
-        member, options.python, f"{_CONFIG_FOLDER}/config.json", f"{options.mount}/{launch.workdir.name}"
-    )
+    training = launch.training(member, options.python, f"{_CONFIG_FOLDER}/config.json")
     return {
         "restartPolicy": "Never",
         "terminationGracePeriodSeconds": round(launch.grace_seconds),
         "nodeSelector": {
             "cloud.google.com/gke-tpu-accelerator": options.accelerator,
             "cloud.google.com/gke-tpu-topology": options.topology,
+            **({_SPOT: "true"} if options.spot else {}),
+            **({"cloud.google.com/reservation-name": options.reservation} if options.reservation else {}),
         },
+        # Spot nodes may keep off pods that don't say that they may be preempted.
+        **({"tolerations": [{"key": _SPOT, "operator": "Equal", "value": "true"}]} if options.spot else {}),
         "containers": [
             {
                 "name": _CONTAINER,

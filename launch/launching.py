@@ -11,12 +11,12 @@ import subprocess
 import sys
 import types
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from launch import attempts
 from launch.actions import Action, Attempts, Run, Write, render
 from launch.journal import note, read_journal, write_whole
 from launch.members import SWEEP, Member, check_same, load_members, store_members
+from launch.options import BackendOptions
 from launch.retry import Budgets
 from launch.supervisor import supervise
 from toto_jax.config import section
@@ -44,7 +44,7 @@ class Launch:
     workdir: pathlib.Path
     name: str
     backend: str
-    options: Any
+    options: BackendOptions
     members: tuple[Member, ...]
     prepare: tuple[tuple[str, ...], ...]
     parallel: int
@@ -55,16 +55,15 @@ class Launch:
         """Returns a member's own workdir."""
         return self.workdir / member.folder
 
-    def training(self, member: Member, python: str, config: str = "", workdir: str = "") -> tuple[str, ...]:
+    def training(self, member: Member, python: str, config: str = "") -> tuple[str, ...]:
         """Returns the command that trains a member.
 
         Args:
           member: which.
           python: what Python is called where it runs.
           config: path of the resolved config there; by default as here.
-          workdir: the launch's workdir there; by default as here.
         """
-        folder = pathlib.PurePath(workdir or self.workdir)
+        folder = self.options.workdir_there(self.workdir)
         return (
             python, "-m", "toto_jax.main",
             f"--config=configs/resolved.py:{config or self.workdir / member.config_file}",
@@ -100,7 +99,7 @@ class Launch:
 
 
 def backend_module(name: str) -> types.ModuleType:
-    """Returns the module of a backend: its `Options`, `get_ready`, `plan`, `stop` and `states`.
+    """Returns the module of a backend: its `Options` (BackendOptions), `get_ready`, `plan`, `stop` and `states`.
 
     Raises:
       ConfigError: if there is no such backend.

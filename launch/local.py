@@ -5,18 +5,17 @@ import sys
 
 from launch.actions import Action, Attempts, Run
 from launch.launching import Launch
+from launch.options import BackendOptions, option
 from launch.supervisor import stop_here
 from toto_jax.errors import ConfigError
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class Options(BackendOptions):
     """Flags of --backend=local."""
 
-    processes: int = dataclasses.field(default=1, metadata={"help": "Processes of each member."})
-    devices: int = dataclasses.field(
-        default=0, metadata={"help": "Fake CPU devices of each process; 0 for what the machine has."}
-    )
+    processes: int = option(1, "Processes of each member.")
+    devices: int = option(0, "Fake CPU devices of each process; 0 for what the machine has.")
 
     def __post_init__(self) -> None:
         if self.processes < 1 or self.devices < 0:

@@ -78,19 +78,26 @@ def slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
+def launch_name(path: str) -> str:
+    """Returns what a launch is called by its file (a variant may follow); clouds want a letter first."""
+    name = slug(pathlib.Path(path.partition(":")[0]).stem)
+    return name if name[:1].isalpha() else f"toto-{name}".rstrip("-")
+
+
 def single(path: str, config: ml_collections.ConfigDict) -> Expanded:
     """Returns the launch of one config; it is named by its file and 8 digits of the digest."""
     member = Member("", ".", to_json(config))
-    name = f"{slug(pathlib.Path(path.partition(':')[0]).stem)}-{member.digest[:8]}"
+    name = f"{launch_name(path)}-{member.digest[:8]}"
     return Expanded(name, (dataclasses.replace(member, name=name),))
 
 
-def expand(sweep: str, workdir: pathlib.Path) -> Expanded:
+def expand(sweep: str, workdir: pathlib.Path, base: ml_collections.ConfigDict | None = None) -> Expanded:
     """Returns the members of a sweep file, each with its whole config.
 
     Args:
       sweep: `configs/sweeps/<name>.py`, or with a variant `configs/sweeps/<name>.py:<variant>`.
-      workdir: of the launch, where the file's `prepare` leaves what its members share.
+      workdir: of the launch as members see it, where the file's `prepare` leaves what they share.
+      base: what members start from; by default the file's own config.
 
     Raises:
       ConfigError: if the file isn't there or has no `members`, if members have equal names or configs, or override
@@ -99,7 +106,7 @@ def expand(sweep: str, workdir: pathlib.Path) -> Expanded:
     path, _, variant = sweep.partition(":")
     module, workdir = _load(pathlib.Path(path)), workdir.absolute()
     try:
-        base = module.get_config(variant)
+        base = module.get_config(variant) if base is None else base
         found = [(name, dict(overrides)) for name, overrides in module.members(variant, workdir)]
         prepare = module.prepare(variant, workdir) if hasattr(module, "prepare") else []
     except ValueError as error:
@@ -110,7 +117,7 @@ def expand(sweep: str, workdir: pathlib.Path) -> Expanded:
         Member(name, name, _resolve(base, overrides, name), overrides) for name, overrides in found
     )
     _check_distinct(members)
-    return Expanded(slug(pathlib.Path(path).stem), members, tuple(tuple(map(str, argv)) for argv in prepare))
+    return Expanded(launch_name(path), members, tuple(tuple(map(str, argv)) for argv in prepare))
 
 
 def _load(path: pathlib.Path) -> types.ModuleType:

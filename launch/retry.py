@@ -47,7 +47,8 @@ class Budgets:
 
     Attributes:
       preemptions: after being preempted; -1 for always.
-      failures: after any other end that a restart may mend; signals are among them.
+      failures: after any other end that a restart may mend: signals are among them, and processes that lost each other
+        without a step since the attempt before.
     """
 
     preemptions: int
@@ -86,14 +87,18 @@ def judge(history: Sequence[Ended], budgets: Budgets) -> Verdict:
         return Verdict(False, "done")
     if last.code in FINAL:
         return Verdict(False, FINAL[last.code], f"exit code {last.code}: a restart would meet the same end")
-    if last.code in PREEMPTIONS:
-        count = sum(ended.code in PREEMPTIONS for ended in history)
+    preempted = [
+        _was_preempted(before, ended) for before, ended in zip([None, *history], history, strict=False)
+    ]
+    if preempted[-1]:
+        count = sum(preempted)
         if budgets.preemptions == -1 or count <= budgets.preemptions:
             return Verdict(True, "preempted")
         return Verdict(False, "gave up", f"preempted {count} times; --preemptions={budgets.preemptions}")
-    failures = [ended for ended in history if ended.code not in PREEMPTIONS]
-    if len(failures) > 1 and last.step is not None and failures[-2].step == last.step:
-        reason = f"failed twice at step {last.step} (exit codes {failures[-2].code} and {last.code})"
+    failures = [ended for ended, counts_not in zip(history, preempted, strict=True) if not counts_not]
+    crashes = [ended for ended in failures if ended.code not in PREEMPTIONS]
+    if crashes[1:] and crashes[-1] is last and last.step is not None and crashes[-2].step == last.step:
+        reason = f"failed twice at step {last.step} (exit codes {crashes[-2].code} and {last.code})"
         return Verdict(False, "gave up", reason)
     if len(failures) > budgets.failures:
         reason = (
@@ -101,6 +106,17 @@ def judge(history: Sequence[Ended], budgets: Budgets) -> Verdict:
         )
         return Verdict(False, "gave up", reason)
     return Verdict(True, "failed", f"exit code {last.code}")
+
+
+def _was_preempted(before: Ended | None, ended: Ended) -> bool:
+    """Returns whether an end was the machines' doing.
+
+    Processes that lose each other again before they have made a step may never find each other (a closed port), and
+    each attempt costs all of them the wait. A log that can't be seen says nothing of steps.
+    """
+    if ended.code == JobError.exit_code and before is not None and ended.step is not None:
+        return ended.step != before.step
+    return ended.code in PREEMPTIONS
 
 
 def pause(history: Sequence[Ended], draw: random.Random) -> float:

@@ -13,7 +13,7 @@ from ml_collections import config_flags
 
 from launch import flags as launch_flags
 from launch.command_line import run_command
-from launch.flags import DRY_RUN, define_backend_flags, launch_from_flags
+from launch.flags import DRY_RUN, define_backend_flags, launch_from_flags, options_from_flags
 from launch.launching import start
 from launch.members import single
 
@@ -23,7 +23,7 @@ flags.mark_flag_as_required("config")
 
 def main() -> None:
     expanded = single(config_flags.get_config_filename(flags.FLAGS["config"]), _CONFIG.value)
-    sys.exit(start(launch_from_flags(expanded, parallel=1), DRY_RUN.value))
+    sys.exit(start(launch_from_flags(options_from_flags(), expanded, parallel=1), DRY_RUN.value))
 
 
 if __name__ == "__main__":

@@ -11,25 +11,23 @@ from launch.actions import Action, Run, Write
 from launch.journal import note, read_journal
 from launch.launching import ROOT, Launch, require_program, run
 from launch.members import Member
+from launch.options import BackendOptions, option
 from toto_jax.errors import ConfigError
 
 
-def _option(default: int | str, meaning: str) -> dataclasses.Field:
-    return dataclasses.field(default=default, metadata={"help": meaning})
-
-
 @dataclasses.dataclass(frozen=True)
-class Options:
+class Options(BackendOptions):
     """Flags of --backend=slurm."""
 
-    nodes: int = _option(1, "Nodes of each member.")
-    tasks_per_node: int = _option(1, "Processes on each node.")
-    time: str = _option("1-00:00:00", "Limit of a job; a member that needs longer goes on in the next one.")
-    sbatch: str = _option("", "More options of sbatch, as one string: '--partition=gpu --gpus-per-node=8'.")
-    setup: str = _option(
-        "", "Shell line run before an attempt (TPU VMs: on each worker): 'source venv/bin/activate'."
+    nodes: int = option(1, "Nodes of each member.")
+    tasks_per_node: int = option(1, "Processes on each node.")
+    time: str = option("1-00:00:00", "Limit of a job; a member that needs longer goes on in the next one.")
+    sbatch: str = option("", "More options of sbatch, as one string: '--partition=gpu --gpus-per-node=8'.")
+    setup: str = option(
+        "",
+        "Shell line run before an attempt, in its shell (TPU VMs: on each worker): 'source venv/bin/activate'.",
     )
-    python: str = _option("python3", "What Python is called where the run is.")
+    python: str = option("python3", "What Python is called where the run is.")
 
     def __post_init__(self) -> None:
         if self.nodes < 1 or self.tasks_per_node < 1:
@@ -70,42 +68,45 @@ def plan(launch: Launch) -> list[Action]:
         actions += [
             Write(
                 path,
-                _script(launch, f"{launch.name}-prepare", ["--output=" + _log(launch, "prepare-%j")], lines),
+                _script(
+                    launch,
+                    f"{launch.name}-prepare",
+                    ["--nodes=1", "--ntasks-per-node=1"],
+                    "prepare-%j",
+                    lines,
+                ),
             ),
             Run(("sbatch", "--wait", str(path)), once=True),
         ]
     script = launch.workdir / "job.sh"
     array = f"--array={','.join(map(str, left))}%{launch.parallel}"
-    text = _script(
-        launch, launch.name, [array, "--output=" + _log(launch, "slurm-%A-%a")], _member_lines(launch)
-    )
+    size = [f"--nodes={launch.options.nodes}", f"--ntasks-per-node={launch.options.tasks_per_node}"]
+    text = _script(launch, launch.name, [*size, array], "slurm-%A-%a", _member_lines(launch))
     stop = str(launch.workdir / "STOP")
     ready = [Run(("mkdir", "-p", str(launch.workdir / "logs"))), Run(("rm", "-f", stop))]
     return [*ready, *actions, Write(script, text), Run(("sbatch", "--parsable", str(script)))]
 
 
-def _log(launch: Launch, name: str) -> str:
-    return str(launch.workdir / "logs" / f"{name}.log")
+# Since 22.05 srun doesn't take it over from sbatch.
+_CPUS = 'if [ -n "${SLURM_CPUS_PER_TASK:-}" ]; then export SRUN_CPUS_PER_TASK="$SLURM_CPUS_PER_TASK"; fi'
 
 
-def _script(launch: Launch, name: str, more: Sequence[str], lines: Sequence[str]) -> str:
+def _script(launch: Launch, name: str, more: Sequence[str], log: str, lines: Sequence[str]) -> str:
     options = launch.options
     given = [
         f"--job-name={name}",
-        f"--nodes={options.nodes}",
-        f"--ntasks-per-node={options.tasks_per_node}",
+        *more,
         f"--time={options.time}",
         "--requeue",
         f"--signal=TERM@{launch.grace_seconds:.0f}",
         "--open-mode=append",
         f"--chdir={ROOT}",
-        *more,
+        f"--output={launch.workdir / 'logs' / log}.log",
         *shlex.split(options.sbatch),
     ]
     setup = [options.setup] if options.setup else []
-    return (
-        "\n".join(["#!/bin/bash", *(f"#SBATCH {shlex.quote(word)}" for word in given), *setup, *lines]) + "\n"
-    )
+    header = ["#!/bin/bash", *(f"#SBATCH {shlex.quote(word)}" for word in given)]
+    return "\n".join([*header, _CPUS, *setup, *lines]) + "\n"
 
 
 def _member_lines(launch: Launch) -> list[str]:

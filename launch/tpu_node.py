@@ -19,10 +19,11 @@ from types import FrameType
 from absl import app, flags
 
 from launch.retry import FINAL, worst
-from launch.tpu_commands import GO, RECREATE, WAIT, Node, explain
+from launch.tpu_commands import GO, NOT_BEGUN, RECREATE, WAIT, ConnectionLost, Node, explain
 from toto_jax.errors import JobError, Preempted, TotoError
 
 _CODE = re.compile(rb"launch: exit code (\d+)")
+_NOT_BEGUN = re.compile(rf"{NOT_BEGUN} \d+".encode())
 
 _NODE = flags.DEFINE_string("node", None, "Name of the queued resource and its node.", required=True)
 _ZONE = flags.DEFINE_string("zone", None, "Zone.", required=True)
@@ -35,6 +36,7 @@ _SETUP = flags.DEFINE_string("setup", "", "Shell line for each worker.")
 _FOLDER = flags.DEFINE_string("code", None, "Folder of the repository on the workers.", required=True)
 _CONFIG = flags.DEFINE_string("config", None, "The member's config, here.", required=True)
 _POLL = flags.DEFINE_float("poll_seconds", 20.0, "Between looks at a node that is waited for.")
+_PATIENCE = flags.DEFINE_float("patience_seconds", 600.0, "For which gcloud, or ssh to the node, may fail.")
 
 
 class Attempt:
@@ -43,12 +45,14 @@ class Attempt:
     Args:
       node: which.
       poll: seconds between looks at it.
+      patience: seconds for which gcloud, or ssh to the node, may fail.
       say: takes lines for people.
     """
 
-    def __init__(self, node: Node, poll: float, say: Callable[[str], None]):
-        self.node, self._poll, self._say = node, poll, say
+    def __init__(self, node: Node, poll: float, patience: float, say: Callable[[str], None]):
+        self.node, self._poll, self._patience, self._say = node, poll, patience, say
         self.stopping = False
+        self._seen: str | None = ""
 
     def request_stop(self, number: int, frame: FrameType | None) -> None:
         """Takes a signal."""
@@ -56,47 +60,74 @@ class Attempt:
         self.stopping = True
 
     def bring_up(self) -> None:
-        """Returns when the node is there.
+        """Returns when the node is there and can be reached.
 
         Raises:
           ConfigError: if there won't be one.
-          JobError: if the request failed for now.
+          JobError: if gcloud or ssh has failed for longer than the patience.
           Preempted: if this is told to stop meanwhile.
         """
-        seen = ""
+        failing_since = None
         while not self.stopping:
-            state = self.node.find()
-            if state != seen:
-                self._say(f"{self.node.name}: {state or 'not there'}")
-                seen = state
-            if state in GO:
-                return
-            if state is None:
-                self._command(self.node.create())
-            elif state in RECREATE:
-                self._command(self.node.delete())
-            elif state not in WAIT:
-                raise JobError(f"{self.node.name} is in the state {state!r}, which is unknown here")
+            try:
+                if self._step():
+                    return
+                failing_since = None
+            except Preempted as error:
+                self._say(str(error))  # capacity comes when it comes
+            except JobError as error:
+                self._say(str(error))
+                failing_since = failing_since or time.monotonic()
+                if time.monotonic() - failing_since > self._patience:
+                    raise
             time.sleep(self._poll)
         raise Preempted("Told to stop before the node was there")
 
-    def train(self, commands: Sequence[Sequence[str]]) -> int:
-        """Runs what is to be run on the node, the last of which trains, and returns its exit code."""
-        for command in commands[:-1]:
-            try:
-                self._command(command)
-            except TotoError as error:
-                if self.node.find() not in GO:
-                    raise Preempted(f"{self.node.name} was lost") from error
-                # Not Google Cloud's doing: it would go on for ever as a preemption.
-                raise TotoError(str(error)) from error
-        codes, told = [], False
-        process = subprocess.Popen(commands[-1], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    def _step(self) -> bool:
+        """Does what the node's state asks for. Returns whether it is there and can be reached."""
+        state = self.node.find()
+        if state != self._seen:
+            self._say(f"{self.node.name}: {state or 'not there'}")
+            self._seen = state
+        if state in GO:
+            self._command(self.node.probe())
+            return True
+        if state is None:
+            self._command(self.node.create())
+        elif state in RECREATE:
+            self._command(self.node.delete())
+        elif state not in WAIT:
+            raise JobError(f"{self.node.name} is in the state {state!r}, which is unknown here")
+        return False
+
+    def copy(self, command: Sequence[str]) -> None:
+        """Copies the config.
+
+        Raises:
+          Preempted: if the node was lost.
+          ConnectionLost: if it is there and ssh to it fails.
+          TotoError: if the copy fails otherwise.
+        """
+        try:
+            self._command(command)
+        except TotoError as error:
+            if self.node.find() not in GO:
+                raise Preempted(f"{self.node.name} was lost") from error
+            if isinstance(error, ConnectionLost):
+                raise
+            # Not Google Cloud's doing: it would go on for ever as a preemption.
+            raise TotoError(str(error)) from error
+
+    def train(self, command: Sequence[str]) -> int:
+        """Runs the setup and the training, and returns the training's exit code; 1 if it couldn't begin."""
+        codes, told, tell_at = [], False, 0.0
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         lines = Lines(process)
         while True:
-            if self.stopping and not told:
-                told = True
-                subprocess.run(self.node.stop(), check=False)
+            # While the setup is at work there is nobody to be told yet.
+            if self.stopping and not told and time.monotonic() > tell_at:
+                told = subprocess.run(self.node.stop(), check=False).returncode == 0
+                tell_at = time.monotonic() + self._poll
             line = lines.next(seconds=0.5)
             if line == b"":
                 break
@@ -104,6 +135,7 @@ class Attempt:
                 sys.stdout.buffer.write(line)
                 sys.stdout.flush()
                 codes += [int(code) for code in _CODE.findall(line)]
+                codes += [TotoError.exit_code] * len(_NOT_BEGUN.findall(line))
         status = process.wait()
         # A worker that doesn't say how it ended has lost its connection.
         if status == 0 or worst([0, *codes]):
@@ -121,7 +153,7 @@ class Attempt:
         done = subprocess.run(argv, capture_output=True, text=True, check=False)
         self._say((done.stdout + done.stderr).rstrip())
         if done.returncode:
-            raise explain(self.node, done.stderr)
+            raise explain(self.node, done.stderr, done.returncode)
 
 
 class Lines:
@@ -150,11 +182,13 @@ def main(argv: list[str]) -> None:
         _NODE.value, _ZONE.value, _PROJECT.value, _TYPE.value, _VERSION.value, _SPOT.value,
         tuple(shlex.split(_GCLOUD.value)),
     )  # fmt: skip
-    attempt = Attempt(node, _POLL.value, lambda line: print(line, flush=True))
+    attempt = Attempt(node, _POLL.value, _PATIENCE.value, lambda line: print(line, flush=True))
     signal.signal(signal.SIGTERM, attempt.request_stop)
     try:
         attempt.bring_up()
-        code = attempt.train(node.passage(_SETUP.value, _FOLDER.value, pathlib.Path(_CONFIG.value), argv[1:]))
+        copy, training = node.passage(_SETUP.value, _FOLDER.value, pathlib.Path(_CONFIG.value), argv[1:])
+        attempt.copy(copy)
+        code = attempt.train(training)
         if code == 0 or code in FINAL:
             attempt.delete()
     except TotoError as error:

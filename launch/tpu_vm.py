@@ -4,44 +4,48 @@ This machine keeps the members going, and needs nothing but gcloud; `launch.tpu_
 """
 
 import dataclasses
+import pathlib
 import shlex
 import sys
 
 from launch.actions import Action, Attempts
 from launch.launching import Launch, refuse_preparation, require_program, run
 from launch.names import cloud_name
+from launch.options import BackendOptions, option
 from launch.supervisor import stop_here
 from launch.tpu_commands import Node
 from toto_jax.errors import ConfigError
 
 
-def _option(default: bool | float | str, meaning: str) -> dataclasses.Field:
-    return dataclasses.field(default=default, metadata={"help": meaning})
-
-
 @dataclasses.dataclass(frozen=True)
-class Options:
+class Options(BackendOptions):
     """Flags of --backend=tpu_vm."""
 
-    zone: str = _option("", "Zone of the nodes, for instance us-central2-b.")
-    accelerator_type: str = _option("", "TPU type and number of cores, for instance v4-32.")
-    runtime_version: str = _option("", "Software of the nodes, for instance tpu-ubuntu2204-base.")
-    project: str = _option("", "Google Cloud project; by default gcloud's own.")
-    spot: bool = _option(False, "Take nodes that may be preempted.")
-    gcloud: str = _option("", "More flags for creating a node, as one string: '--network=mine --reserved'.")
-    setup: str = _option(
-        "", "Shell line run before an attempt (TPU VMs: on each worker): 'source venv/bin/activate'."
+    zone: str = option("", "Zone of the nodes, for instance us-central2-b.")
+    accelerator_type: str = option("", "TPU type and number of cores, for instance v4-32.")
+    runtime_version: str = option("", "Software of the nodes, for instance tpu-ubuntu2204-base.")
+    project: str = option("", "Google Cloud project; by default gcloud's own.")
+    spot: bool = option(False, "Take nodes that may be preempted.")
+    gcloud: str = option("", "More flags for creating a node, as one string: '--network=mine --reserved'.")
+    setup: str = option(
+        "",
+        "Shell line run before an attempt, in its shell (TPU VMs: on each worker): 'source venv/bin/activate'.",
     )
-    code: str = _option("toto_jax", "Folder of this repository on the workers, from the home folder.")
-    remote_workdir: str = _option("", "What the workers call --workdir; by default the same.")
-    python: str = _option("python3", "What Python is called where the run is.")
-    poll_seconds: float = _option(20.0, "Between looks at a node that is waited for.")
-    prepared: bool = _option(False, "The sweep's preparation has been run.")
+    code: str = option("toto_jax", "Folder of this repository on the workers, from the home folder.")
+    remote_workdir: str = option("", "What the workers call --workdir; by default the same.")
+    python: str = option("python3", "What Python is called where the run is.")
+    poll_seconds: float = option(20.0, "Between looks at a node that is waited for.")
+    patience_seconds: float = option(600.0, "For which gcloud, or ssh to a node that is there, may fail.")
+    prepared: bool = option(False, "The sweep's preparation has been run.")
 
     def __post_init__(self) -> None:
         for name in ("zone", "accelerator_type", "runtime_version"):
             if not getattr(self, name):
                 raise ConfigError(f"--backend=tpu_vm needs --{name}")
+
+    def workdir_there(self, workdir: pathlib.Path) -> pathlib.Path:
+        """Returns what the workers call it."""
+        return pathlib.Path(self.remote_workdir) if self.remote_workdir else workdir
 
 
 def get_ready(launch: Launch) -> None:
@@ -73,13 +77,14 @@ def plan(launch: Launch) -> list[Action]:
     found, seen = nodes(launch), ["--nosees_workdir"] if options.remote_workdir else []
     for member in launch.members:
         node = found[member.name]
-        training = launch.training(
-            member, options.python, config=node.config_file, workdir=options.remote_workdir
-        )
+        training = launch.training(member, options.python, config=node.config_file)
         local = launch.workdir / member.config_file
         work = node.passage(options.setup, options.code, local, training)
-        inside[member.name] = (node.describe(), node.create(), *work, node.delete())
-        flags = [f"--config={local}", f"--code={options.code}", f"--poll_seconds={options.poll_seconds:g}"]
+        inside[member.name] = (node.describe(), node.create(), node.probe(), *work, node.delete())
+        flags = [
+            f"--config={local}", f"--code={options.code}", f"--poll_seconds={options.poll_seconds:g}",
+            f"--patience_seconds={options.patience_seconds:g}",
+        ]  # fmt: skip
         flags += [f"--setup={options.setup}"] if options.setup else []
         command = (sys.executable, "-m", "launch.tpu_node", *node.flags(), *flags, "--", *training)
         commands[member.name] = launch.attempt(member, seen, command)

@@ -16,9 +16,10 @@ print({answer!r})
 """
 
 
-# A cloud of one TPU VM with two workers, which are this machine. Its state lies beside it: null, or a queued resource's
-# state; "script" says what happens to it at which number of "describe" ("2": "SUSPENDED"), and "refuse" what creation
-# says. What is to be run on workers is run by bash, so that quoting is tested.
+# A cloud of one TPU VM with some workers, which are this machine. Its state lies beside it: null, or a queued
+# resource's state; "script" says what happens to it at which number of "describe" ("2": "SUSPENDED"), "errors" what is
+# said there in place of an answer, "refuse" what creation says, and "lost" at which numbers of ssh and scp the
+# connection breaks. What is to be run on workers is run by bash, so that quoting is tested.
 _GCLOUD = """#!{python}
 import json, os, pathlib, shutil, subprocess, sys
 here = pathlib.Path(__file__).resolve().parent
@@ -37,6 +38,8 @@ def end(code=0, said=""):
 if command == "describe":
     cloud["looks"] += 1
     cloud["state"] = cloud["script"].get(str(cloud["looks"]), cloud["state"])
+    if str(cloud["looks"]) in cloud["errors"]:
+        end(1, cloud["errors"][str(cloud["looks"])])
     if cloud["state"] is None:
         end(1, "ERROR: (gcloud.compute.tpus.queued-resources.describe) NOT_FOUND: no such resource")
     failed = {{"error": {{"message": cloud.get("failure", "")}}}}
@@ -52,12 +55,13 @@ if command == "create":
 if command == "delete":
     cloud["state"] = None
     end()
-if cloud["state"] != "ACTIVE" or cloud["lost"]:
-    cloud["lost"] = max(cloud["lost"] - 1, 0)
-    end(255, "ERROR: connection closed")
+cloud["connections"] += 1
+if cloud["state"] != "ACTIVE" or cloud["connections"] in cloud["lost"]:
+    end(255, "ERROR: (gcloud.compute.tpus.tpu-vm.ssh) [/usr/bin/ssh] exited with return code [255].")
 if command == "scp":
     shutil.copy(words[4], words[5].partition(":")[2])
     end()
+path.write_text(json.dumps(cloud))
 line, = [word.partition("=")[2] for word in words if word.startswith("--command=")]
 workers = range(1 if "kill -TERM" in line else cloud["workers"])
 sys.exit(max(subprocess.run(["bash", "-c", line], env={{**os.environ, "WORKER": str(n)}}).returncode for n in workers))
@@ -68,7 +72,9 @@ def fake_gcloud(folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch, **cloud: 
     """Puts a gcloud first on PATH that is a whole cloud; `cloud` is what differs from an ordinary one's state."""
     fake_programs(folder, monkeypatch)
     install(folder / "gcloud", _GCLOUD.format(python=sys.executable))
-    ordinary = {"state": None, "looks": 0, "script": {}, "refuse": "", "lost": 0, "workers": 1}
+    ordinary = {
+        "state": None, "looks": 0, "script": {}, "errors": {}, "refuse": "", "connections": 0, "lost": [], "workers": 1
+    }  # fmt: skip
     (folder / "cloud.json").write_text(json.dumps({**ordinary, **cloud}))
 
 

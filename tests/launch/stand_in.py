@@ -9,6 +9,7 @@ if [ "$2" = toto_jax.main ]; then
     for word in "$@"; do
         case "$word" in --workdir=*) folder="${word#--workdir=}" ;; esac
     done
+    echo "FROM_SETUP ${FROM_SETUP:-}"
     exec "PYTHON" "DUMMY" "$folder" TURNS
 fi
 exec "PYTHON" "$@"

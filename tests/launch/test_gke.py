@@ -91,12 +91,60 @@ def test_pods_find_their_config_and_their_folder(tmp_path: pathlib.Path) -> None
     assert "suspend" not in gke.job_set(launch, member)["spec"], "that is Kueue's to say"
 
 
+def test_only_a_slice_of_several_hosts_wants_a_node_pool_to_itself(tmp_path: pathlib.Path) -> None:
+    """Slices of one host share a pool: exclusive placement would hold the second member back."""
+    many = gke_launch(tmp_path / "many")
+    (annotation,) = gke.job_set(many, many.members[0])["metadata"]["annotations"].items()
+    assert annotation == ("alpha.jobset.sigs.k8s.io/exclusive-topology", "cloud.google.com/gke-nodepool")
+    one = gke_launch(tmp_path / "one", topology="2x2x1", hosts=1)
+    assert "annotations" not in gke.job_set(one, one.members[0])["metadata"]
+
+
+def test_spot_and_reserved_nodes(tmp_path: pathlib.Path) -> None:
+    launch = gke_launch(tmp_path / "spot", spot=True)
+    pod = gke.pod(launch, launch.members[0])
+    assert pod["nodeSelector"]["cloud.google.com/gke-spot"] == "true"
+    assert pod["tolerations"] == [{"key": "cloud.google.com/gke-spot", "operator": "Equal", "value": "true"}]
+    launch = gke_launch(tmp_path / "reserved", reservation="mine")
+    pod = gke.pod(launch, launch.members[0])
+    assert pod["nodeSelector"]["cloud.google.com/reservation-name"] == "mine"
+    assert "cloud.google.com/gke-spot" not in pod["nodeSelector"]
+    assert "tolerations" not in pod
+    with pytest.raises(ConfigError, match="--spot --reservation=mine"):
+        gke.Options(**{**GIVEN, "spot": True, "reservation": "mine"})
+
+
+@pytest.mark.parametrize(
+    ("topology", "hosts", "chips", "message"),
+    [
+        (
+            "2x2x4",
+            2,
+            4,
+            "2x2x4 has 16 chips, and --hosts=2 --chips=4 makes 8.*--hosts=4 --chips=4 or --hosts=16",
+        ),
+        (
+            "2x4",
+            2,
+            8,
+            "has 8 chips.*makes 16. --hosts=1 --chips=8 or --hosts=2 --chips=4 or --hosts=8 --chips=1",
+        ),
+        ("16", 4, 4, "--topology=16 is no grid"),
+    ],
+)
+def test_a_slice_whose_hosts_do_not_make_its_topology(
+    topology: str, hosts: int, chips: int, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        gke.Options(**{**GIVEN, "topology": topology, "hosts": hosts, "chips": chips})
+
+
 @pytest.mark.reference
 def test_the_pods_part_is_what_kubernetes_takes(tmp_path: pathlib.Path) -> None:
     validate = pytest.importorskip(
         "kubernetes_validate", reason="the schemas of Kubernetes come with a package"
     )
-    launch = gke_launch(tmp_path)
+    launch = gke_launch(tmp_path, spot=True)
     for member in launch.members:
         job = gke.job_set(launch, member)["spec"]["replicatedJobs"][0]["template"]["spec"]
         manifest = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "x"}, "spec": job}

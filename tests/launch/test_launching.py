@@ -69,7 +69,7 @@ def test_another_backend_wants_another_folder(tmp_path: pathlib.Path) -> None:
 @pytest.mark.usefixtures("unchecked")
 def test_nothing_is_written_where_the_plan_cannot_be(tmp_path: pathlib.Path) -> None:
     launch, _ = dummy_launch(tmp_path / "there", {"a": "0", "b": "1"}, 1)
-    options = gke.Options(image="i", accelerator="a", topology="t", claim="c")
+    options = gke.Options(image="i", accelerator="a", topology="2x2", claim="c")
     elsewhere = dataclasses.replace(launch, workdir=tmp_path / "here", backend="gke", options=options)
     with pytest.raises(ConfigError, match="2 members would run at once"):
         start(elsewhere, dry_run=False)

@@ -8,7 +8,8 @@ import pytest
 from configs import default, quickstart, resolved
 from launch.launching import Launch, check_configs
 from launch.local import Options
-from launch.members import expand, load_members, single, slug, store_members
+from launch.members import expand, launch_name, load_members, single, slug, store_members
+from launch.names import cloud_name
 from launch.retry import Budgets
 from toto_jax.config import to_json
 from toto_jax.errors import ConfigError
@@ -107,6 +108,21 @@ def test_a_run_is_named_by_its_file_and_its_config() -> None:
     config.seed = 1
     assert single("configs/finetune_32.py:large", config).name != first.name
     assert slug("Mup_LR.v2") == "mup-lr-v2"
+
+
+@pytest.mark.parametrize(
+    "path", [path.name for path in pathlib.Path(default.__file__).parent.glob("[!_]*.py")]
+)
+def test_clouds_take_the_default_name_of_each_config(tmp_path: pathlib.Path, path: str) -> None:
+    expanded = single(path, default.get_config())
+    (member,) = expanded.members
+    launch = Launch(tmp_path, expanded.name, "gke", None, (member,), (), 1, Budgets(-1, 3), 1.0)
+    assert cloud_name(launch, member) == expanded.name
+
+
+def test_a_name_that_would_begin_with_a_digit() -> None:
+    assert launch_name("configs/1b.py:large") == "toto-1b"
+    assert launch_name("configs/base.py") == "base"
 
 
 def test_configs_that_cannot_run_are_named_before_anything_starts(tmp_path: pathlib.Path) -> None:

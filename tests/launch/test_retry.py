@@ -37,11 +37,27 @@ def test_each_exit_code(code: int, again: bool, state: str) -> None:
 
 
 def test_preemptions_are_no_failures() -> None:
-    history = ends(*[(42, 7)] * 50, (1, 8), (44, 8), (134, 9), (42, 9), (137, 10))
+    history = ends(*[(42, 7)] * 50, (1, 8), (44, 9), (134, 10), (42, 10), (137, 11))
     assert judge(history, BUDGETS).again
-    over = judge([*history, *ends((1, 11))], BUDGETS)
+    over = judge([*history, *ends((1, 12))], BUDGETS)
     assert (over.again, over.state) == (False, "gave up")
     assert "failed 4 times" in over.reason
+
+
+def test_processes_that_lose_each_other_without_a_step_are_failures() -> None:
+    """A closed port would cost all nodes the wait, attempt after attempt."""
+    history = ends((44, 0), (44, 0), (44, 0), (44, 0))
+    for count in range(1, 5):
+        assert judge(history[:count], BUDGETS).again
+    over = judge([*history, *ends((44, 0))], BUDGETS)
+    assert (over.again, over.state) == (False, "gave up")
+    assert over.reason == "failed 4 times, last with exit code 44; --failures=3"
+    assert judge(ends(*[(44, step) for step in range(50)]), BUDGETS).again, "a step in between is enough"
+    assert judge(ends(*[(44, None)] * 50), BUDGETS).again, "a log out of sight says nothing of progress"
+    assert judge(ends(*[(42, 7)] * 50), BUDGETS).again, "who was asked to stop has not failed"
+    assert judge(ends((134, 5), (44, 5)), BUDGETS).again, "it is no second crash at the step"
+    assert not judge(ends((134, 5), (44, 5), (1, 5)), BUDGETS).again
+    assert not judge(ends((42, 5), (44, 5)), Budgets(preemptions=-1, failures=0)).again
 
 
 def test_preemptions_have_a_budget_of_their_own() -> None:

@@ -1,32 +1,28 @@
 """Submission to Slurm: against stand-ins for its commands, and on a real one where it is installed."""
 
-import dataclasses
 import json
 import os
 import pathlib
 import shutil
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
 
 import pytest
 
 from launch import attempts, slurm
 from launch.actions import Write
-from launch.launching import Launch, execute, load_launch
+from launch.launching import Launch, execute
 from launch.members import Member, store_members
 from launch.retry import Budgets
 from launch.table import table
-from tests.launch.fakes import calls, fake_programs
+from tests.launch.fakes import calls, fake_programs, install
 from tests.launch.stand_in import stand_in
 from toto_jax.errors import ConfigError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
-def slurm_launch(workdir: pathlib.Path, names: str, **options: str) -> Launch:
+def slurm_launch(workdir: pathlib.Path, names: str, **options: str | int) -> Launch:
     members = tuple(
         Member(name, name, json.dumps({"name": name, "train": {"steps": 9}}), {}) for name in names.split()
     )
@@ -88,6 +84,64 @@ def test_the_queue_is_read_and_emptied(tmp_path: pathlib.Path, monkeypatch: pyte
     assert (tmp_path / "STOP").exists()
 
 
+def test_a_preparation_is_one_task_on_one_node(tmp_path: pathlib.Path) -> None:
+    launch = slurm_launch(tmp_path, "a", nodes=8, tasks_per_node=2)
+    prepare, job = (action.text for action in slurm.plan(launch) if isinstance(action, Write))
+    assert "#SBATCH --nodes=1\n#SBATCH --ntasks-per-node=1\n" in prepare
+    assert "#SBATCH --nodes=8\n#SBATCH --ntasks-per-node=2\n" in job
+
+
+@pytest.mark.parametrize(("cpus", "seen"), [({"SLURM_CPUS_PER_TASK": "12"}, "12"), ({}, "unset")])
+def test_srun_is_told_of_the_cpus_of_a_task(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, cpus: dict[str, str], seen: str
+) -> None:
+    launch = slurm_launch(tmp_path / "w", "a")
+    scripts = [action.text for action in slurm.plan(launch) if isinstance(action, Write)]
+    fake_programs(tmp_path / "bin", monkeypatch)
+    for name in ("srun", "python3"):
+        install(tmp_path / "bin" / name, '#!/bin/sh\necho "${SRUN_CPUS_PER_TASK-unset}"\n')
+    for script in scripts:
+        array = {"SLURM_ARRAY_TASK_ID": "0", "SLURM_ARRAY_JOB_ID": "7"}
+        environment = {**os.environ, **array, **cpus}
+        done = subprocess.run(
+            ["bash", "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True
+        )
+        assert done.stdout.split() == [seen], done.stderr
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        (
+            "srun: error: n3: task 9: Aborted (core dumped)\nsrun: error: n1: tasks 0-7: Exited with exit code 65",
+            65,
+        ),
+        (
+            "srun: error: n3: task 9: Aborted (core dumped)\nsrun: error: n1: task 0: Exited with exit code 44",
+            134,
+        ),
+        ("task 9: Exited with exit code 65", 134),
+    ],
+)
+def test_a_final_code_of_one_task_is_not_hidden_by_the_highest(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, said: str, code: int
+) -> None:
+    fake_programs(tmp_path / "bin", monkeypatch)
+    install(tmp_path / "bin" / "srun", f"#!/bin/sh\necho '{said}' >&2\nexit 134\n")
+    words = [
+        sys.executable,
+        "-m",
+        "launch.attempt",
+        f"--folder={tmp_path / 'a'}",
+        "--nohand_on",
+        "--",
+        "srun",
+        "x",
+    ]
+    subprocess.run(words, cwd=ROOT, check=False)
+    assert attempts.last_code(tmp_path / "a") == code
+
+
 def test_flags_that_cannot_be() -> None:
     with pytest.raises(ConfigError, match="--sbatch: 'gpu' is no option"):
         slurm.Options(sbatch="--partition gpu")
@@ -103,7 +157,7 @@ def test_the_shell_lines_are_sound(tmp_path: pathlib.Path) -> None:
         action.path.write_text(action.text)
     scripts = [action.path for action in written]
     done = subprocess.run(
-        ["shellcheck", str(ROOT / "launch" / "run.sh"), *map(str, scripts)], capture_output=True, text=True
+        ["shellcheck", *map(str, [*(ROOT / "launch").glob("*.sh"), *scripts])], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout
 
@@ -129,106 +183,6 @@ def test_words_stay_whole_on_their_way_through_the_shell(
             f"--config=configs/resolved.py:{workdir}/configs/b.json", f"--workdir={workdir}/b",
         ]
     ]  # fmt: skip
-
-
-@pytest.fixture
-def cluster(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A Slurm of this one machine."""
-    for program in ("slurmctld", "slurmd", "sbatch"):
-        if shutil.which(program) is None:
-            pytest.skip(f"{program} is not installed (apt install slurmctld slurmd slurm-client)")
-    if os.getuid() != 0:
-        pytest.skip("only root may start Slurm's daemons")
-    home, host, ports = tmp_path / "slurm", socket.gethostname().partition(".")[0], []
-    for _ in range(2):
-        with socket.create_server(("localhost", 0)) as server:
-            ports.append(server.getsockname()[1])
-    (home / "state").mkdir(parents=True)
-    (home / "slurm.conf").write_text(f"""
-ClusterName=test
-SlurmctldHost={host}
-SlurmUser=root
-SlurmctldPort={ports[0]}
-SlurmdPort={ports[1]}
-StateSaveLocation={home}/state
-SlurmdSpoolDir={home}/spool
-SlurmctldPidFile={home}/slurmctld.pid
-SlurmdPidFile={home}/slurmd.pid
-AuthType=auth/none
-CredType=cred/none
-ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
-SelectType=select/cons_tres
-SelectTypeParameters=CR_Core
-MpiDefault=none
-KillWait=5
-NodeName={host} CPUs=2 State=UNKNOWN
-PartitionName=main Nodes={host} Default=YES State=UP OverSubscribe=FORCE:4
-""")
-    monkeypatch.setenv("SLURM_CONF", str(home / "slurm.conf"))
-    daemons = []
-    try:
-        for program in ("slurmctld", "slurmd"):
-            with (home / f"{program}.log").open("wb") as log:
-                daemons.append(subprocess.Popen([program, "-D"], stdout=log, stderr=log))
-        until(lambda: "idle" in shell("sinfo", "--noheader"), seconds=15)
-        yield
-        # A job's own daemon lives until the controller knows of its end.
-        shell("scancel", "--user=root")
-        until(lambda: not shell("squeue", "--noheader"))
-    finally:
-        for daemon in reversed(daemons):
-            daemon.terminate()
-            daemon.wait(timeout=10)
-
-
-def shell(*argv: str) -> str:
-    return subprocess.run(argv, capture_output=True, text=True, check=False).stdout
-
-
-def until(true: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, shell("squeue")
-        time.sleep(0.1)
-
-
-@pytest.mark.usefixtures("cluster")
-def test_a_real_slurm_stops_requeues_and_resumes(tmp_path: pathlib.Path) -> None:
-    python = stand_in(tmp_path / "python", "wait 0")
-    launch = dataclasses.replace(slurm_launch(tmp_path / "w", "a b", python=python), prepare=())
-    execute(launch, slurm.plan(launch), silent)
-    members = {name: launch.workdir / name for name in "ab"}
-    until(lambda: all((folder / "ready").exists() for folder in members.values()))
-    assert slurm.states(launch) == {"a": "running", "b": "running"}
-    # One is preempted: it saves, and goes back into the queue by itself.
-    shell("scancel", "--signal=TERM", "1_0")
-    until(lambda: attempts.last_code(members["a"]) == 42 and slurm.states(launch).get("a") == "queued")
-    shell("scontrol", "update", "JobId=1_0", "StartTime=now")
-    until((members["a"] / "DONE").exists)
-    until(lambda: slurm.states(launch) == {"b": "running"})
-    # The other is stopped by a person: it saves, and stays out of the queue.
-    assert slurm.stop(launch) == ["b"]
-    until(lambda: slurm.states(launch) == {})
-    assert attempts.last_code(members["b"]) == 42
-    assert [line.split()[1] for line in table(load_launch(launch.workdir)).splitlines()[1:3]] == [
-        "done",
-        "stopped",
-    ]
-    execute(launch, slurm.plan(launch), silent)
-    until((members["b"] / "DONE").exists)
-    assert attempts.count(members["a"]) == attempts.count(members["b"]) == 2
-
-
-@pytest.mark.usefixtures("cluster")
-def test_a_job_that_is_cancelled_does_not_come_back(tmp_path: pathlib.Path) -> None:
-    python = stand_in(tmp_path / "python", "wait 0")
-    launch = dataclasses.replace(slurm_launch(tmp_path / "w", "a", python=python), prepare=())
-    execute(launch, slurm.plan(launch), silent)
-    until((launch.workdir / "a" / "ready").exists)
-    shell("scancel", "1")
-    until(lambda: slurm.states(launch) == {})
-    assert attempts.last_code(launch.workdir / "a") == 42, "it saves all the same"
 
 
 def test_the_stand_in_runs_the_launcher_and_the_dummy(tmp_path: pathlib.Path) -> None:

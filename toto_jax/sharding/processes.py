@@ -82,6 +82,58 @@ def first_node(nodes: str) -> str:
     return match.group(1) + (match.group(2) or "")
 
 
+def local_devices(environment: Mapping[str, str]) -> list[int] | None:
+    """Returns which of the GPUs that this process sees are its own, or None for all of them.
+
+    A task that is alone on its node takes them all, and so does one that sees only the GPUs that Slurm has bound it to.
+    Tasks that see the same ones share them out evenly, in their order. Where nothing says what they see
+    (CUDA_VISIBLE_DEVICES, ROCR_VISIBLE_DEVICES), each has the one of its number, as JAX would have it. JAX itself reads
+    JAX_LOCAL_DEVICE_IDS, which comes before all of this.
+
+    Raises:
+      ConfigError: if the GPUs can't be shared out evenly.
+    """
+    tasks, task = _tasks_of_node(environment), int(environment.get("SLURM_LOCALID", "0"))
+    if tasks == 1 or "JAX_LOCAL_DEVICE_IDS" in environment:
+        return None
+    visible = environment.get("CUDA_VISIBLE_DEVICES", environment.get("ROCR_VISIBLE_DEVICES"))
+    if visible is None:
+        return [task]
+    count = 0 if visible in ("", "NoDevFiles") else len(visible.split(","))
+    if count == 0 or _are_bound(environment, count):
+        return None
+    if count % tasks:
+        fitting = [str(number) for number in range(1, count + 1) if count % number == 0]
+        raise ConfigError(
+            f"{tasks} tasks share a node's {count} GPUs (CUDA_VISIBLE_DEVICES={visible}), which doesn't come out even: "
+            f"--ntasks-per-node={' or '.join(fitting)} would, or bind each task to its own with --gpus-per-task"
+        )
+    share = count // tasks
+    return list(range(task * share, (task + 1) * share))
+
+
+def _tasks_of_node(environment: Mapping[str, str]) -> int:
+    """Returns how many tasks of the Slurm step are on this node: the second of `2(x3),1` has 2, the fourth 1."""
+    counts: list[int] = []
+    for word in environment.get("SLURM_STEP_TASKS_PER_NODE", "1").split(","):
+        match = re.fullmatch(r"(\d+)(?:\(x(\d+)\))?", word)
+        if match is None:
+            raise ConfigError(
+                f"SLURM_STEP_TASKS_PER_NODE={environment['SLURM_STEP_TASKS_PER_NODE']!r} is no list such as 2(x3),1"
+            )
+        counts += [int(match.group(1))] * int(match.group(2) or 1)
+    return counts[min(int(environment.get("SLURM_NODEID", "0")), len(counts) - 1)]
+
+
+def _are_bound(environment: Mapping[str, str], visible: int) -> bool:
+    """Returns whether Slurm shows each task its own GPUs only, by what was asked for or by what is to be seen."""
+    binding = environment.get("SLURM_GPU_BIND", environment.get("SLURM_TRES_BIND", ""))
+    if binding:
+        return "none" not in binding
+    asked = "SLURM_GPUS_PER_TASK" in environment or "gpu" in environment.get("SLURM_TRES_PER_TASK", "")
+    return asked or visible < int(environment.get("SLURM_GPUS_ON_NODE", visible))
+
+
 def _place(address: str, count: str, index: str, source: str) -> Place:
     try:
         place = Place(address, int(count), int(index), source)
@@ -115,7 +167,13 @@ def join_job(timeout: float) -> None:
         # JAX's own wait ends in an abort that doesn't say who was missing.
         call_roll(place.coordinator, place.count, place.index, timeout)
         jax.distributed.initialize(
-            place.coordinator, place.count, place.index, initialization_timeout=int(timeout)
+            place.coordinator,
+            place.count,
+            place.index,
+            local_devices(os.environ),
+            # What JAX finds out by itself in a Slurm step is one GPU a task, however many the task has.
+            cluster_detection_method="deactivate",
+            initialization_timeout=int(timeout),
         )
     elif place is None and may_be_tpu_vm():
         # Outside of GKE, what a TPU VM knows of its pod comes from its metadata server, which JAX asks.
