@@ -7,6 +7,7 @@ the tokenizer is trained on both, the shards of both are written, the same small
 for the classes of the photos. What is there already is not done again, so a run that was stopped goes on.
 """
 
+import collections
 import datetime
 import json
 import pathlib
@@ -45,10 +46,12 @@ _COLUMNS = {
     "coverage_3": "3-gram coverage, %",
     "photos_loss": "loss, photos",
     "videos_loss": "loss, videos",
+    "photos_percent_below_copy": "below copy, photos, %",
     "videos_percent_below_copy": "below copy, videos, %",
     "attention_accuracy": "attention probe, %",
+    "attention_accuracy_random_weights": "of random weights",
     "average_accuracy": "average probe, %",
-    "chance": "chance, %",
+    "average_accuracy_random_weights": "of random weights, average",
 }
 
 
@@ -70,7 +73,9 @@ def compare() -> None:
     machine, date = describe(), datetime.date.today().isoformat()
     notes = [
         f"Mean ± standard deviation over {_SEEDS.value} seeds.",
-        "Losses are in nats a code, those of `patch` mean squared errors of normalised pixels.",
+        "Losses are in nats a code, those of `patch` mean squared errors of normalised pixels: they compare only where "
+        'codes are the same. "Below copy" is the share below predicting the frame before.',
+        _about_classes(out),
     ]
     text = page(command, date, machine, rows, notes)
     (out / "comparison.json").write_text(json.dumps({"runs": measured, "machine": machine}, indent=1) + "\n")
@@ -104,6 +109,15 @@ def _write_lists(out: pathlib.Path) -> dict[str, list[str]]:
             f"--config.data.labels={'layout' if source == 'photos' else 'none'}",
         ]
     return flags_of
+
+
+def _about_classes(out: pathlib.Path) -> str:
+    labels = [line.split("\t")[1] for line in (out / "photos_val.txt").read_text().splitlines()]
+    most = collections.Counter(labels).most_common(1)[0][1]
+    return (
+        f"Probes name the class of {len(labels)} held-out photos, of {len(set(labels))} classes: by chance "
+        f"{100 / len(set(labels)):.1f}% are right, {100 * most / len(labels):.1f}% by always naming the largest."
+    )
 
 
 def _run(name: str, seed: int, out: pathlib.Path, media: Mapping[str, Sequence[str]]) -> dict[str, float]:
