@@ -178,8 +178,8 @@ class Job:
             yield
         except (OSError, StorageError) as error:
             raise StorageError(
-                f"{error}. {len(complete)} of {len(self.units)} shards are complete and kept: once there is "
-                "room to write, the same command goes on from there"
+                f"{error}. {len(complete)} of {len(self.units)} shards are complete and kept: once that is "
+                "mended, the same command goes on from there"
             ) from error
 
 

@@ -7,7 +7,6 @@ with whatever the others have left, so that a worker that is lost is replaced by
 import contextlib
 import dataclasses
 import itertools
-import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from toto_jax.data.decoding import Decoders, DecodingConfig, Request
 from toto_jax.data.encoding import decode_ahead, encode_clips, rows_of_images
 from toto_jax.data.manifest import record_format
 from toto_jax.data.media import MediaItem
+from toto_jax.data.media_reader import check_disk
 from toto_jax.data.progress import Progress
 from toto_jax.data.shard_writer import ShardWriter, Unit, read_unit
 from toto_jax.data.timeline import Timeline
@@ -142,7 +142,8 @@ class Worker:
         def cut(work: tuple[UnitPlan, MediaItem]) -> Iterator[Clip]:
             item = work[1]
             label = None if item.label is None else self._class_numbers[item.label]
-            return self._measured(decoders.clips(Request(item, label, self._clips, self._seed)), item.name)
+            clips = decoders.clips(Request(item, label, self._clips, self._seed))
+            return self._measured(_blaming_the_disk(clips, item), item.name)
 
         decoders = Decoders(self._decoding)
         threads, room = self._decoding.children, int(self._decoding.buffer_gb * 2**30)
@@ -168,7 +169,6 @@ class Worker:
                         kept += 1
                         yield clip
                 except DataError as error:
-                    _check_there(item)
                     before = f"; {kept} clips from before that are kept" if kept else ""
                     writer.reject(item.name, f"{error}{before}")
                 progress.advance(1)
@@ -213,9 +213,10 @@ class Worker:
         return sum(plan.count for plan in self.complete)
 
 
-def _check_there(item: MediaItem) -> None:
-    """Raises StorageError if an input that was there when it was listed is gone: then it isn't the input's fault."""
-    if item.size and item.path is not None and not os.path.exists(item.path):
-        raise StorageError(
-            f"{item.path} was there when the inputs were listed, and is gone: is its disk mounted?"
-        )
+def _blaming_the_disk(clips: Iterator[Clip], item: MediaItem) -> Iterator[Clip]:
+    """Yields clips. After an error the disk is asked at once: it may be back when the error's turn comes."""
+    try:
+        yield from clips
+    except DataError:
+        check_disk(item)
+        raise

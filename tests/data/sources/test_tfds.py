@@ -83,7 +83,7 @@ def test_records_are_items_with_official_splits(photos: pathlib.Path, data_confi
         *((f"tiny/1.2.0/train/00000000{n}", "train") for n in range(8)),
         *((f"tiny/1.2.0/validation/00000000{n}", "validation") for n in range(4)),
     ]
-    assert {(item.kind, item.label, item.size) for item in items} == {("image", None, 0)}
+    assert {(item.kind, item.label, item.size) for item in items} == {("image", None, None)}
     labelled = list_media(data_config(photos, layout="tfds", labels="layout"), 0)
     assert {item.label for item in labelled if "/test/" in item.name} == {None}
     assert len(labelled) == 14
