@@ -58,6 +58,11 @@ class DecodingConfig:
         """How many child processes there are."""
         return self.processes or len(os.sched_getaffinity(0))
 
+    @property
+    def patience(self) -> float:
+        """Seconds after which an input has given its next clip or is given up, after a second try in a fresh child."""
+        return 2 * (self.seconds + _START_SECONDS)
+
 
 class DecoderLost(DataError):
     """A decoder crashed or ran out of memory over an input; what it is worth afterwards nobody knows."""
