@@ -183,8 +183,14 @@ class _Child:
             code = self._process.wait()
             how = f"signal {-code}" if code < 0 else f"exit code {code}"
             raise DecoderLost(f"{name} crashed the decoder ({how})") from None
+        advice = ""
+        if request.item.kind == "video" and not request.clips.every_seconds:
+            advice = (
+                "; a video is decoded whole before its first clip, so if it is a long one, config.clips.every_seconds "
+                "(a clip from each stretch, in one pass) or more seconds would do"
+            )
         raise DataError(
-            f"{name} kept the decoder busy for config.decoding.seconds={config.seconds:g} without a clip"
+            f"{name} kept the decoder busy for config.decoding.seconds={config.seconds:g} without a clip{advice}"
         )
 
     def kill(self) -> None:

@@ -55,10 +55,12 @@ def read_item_video(
       DataError: if it can't be used.
     """
     if item.record is not None:
-        return read_frames(item.name, _pictures_of_record(item), choose, prepare, size, max_pixels)
+        return read_frames(
+            item.name, _pictures_of_record(item), choose, prepare, size, max_pixels, max_frames
+        )
     with opened_item(item) as source:
         if isinstance(source, pathlib.Path) and source.is_dir():
-            return read_frame_folder(source, choose, prepare, size, max_pixels)
+            return read_frame_folder(source, choose, prepare, size, max_pixels, max_frames)
         return read_video(source, choose, prepare, size, max_pixels, max_frames)
 
 
