@@ -27,9 +27,14 @@ def command(workdir: pathlib.Path, *words: str) -> list[str]:
 ENVIRONMENT = os.environ | {"JAX_PLATFORMS": "cpu"}
 
 
-def run(workdir: pathlib.Path, *words: str) -> subprocess.CompletedProcess[str]:
+def run(workdir: pathlib.Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command(workdir, *words), cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=120
+        command(workdir, *words),
+        cwd=ROOT,
+        env=ENVIRONMENT | variables,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
 
 
@@ -70,6 +75,32 @@ def test_errors_are_a_message_and_an_exit_code(
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "shards").exists()
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"SLURM_NTASKS": "3", "SLURM_PROCID": "1", "SLURM_JOB_ID": "7", "SLURM_STEP_NODELIST": "node[1-3]"},
+        {"JAX_COORDINATOR_ADDRESS": "node1:9", "JAX_NUM_PROCESSES": "3", "JAX_PROCESS_ID": "1"},
+    ],
+    ids=["Slurm", "JAX"],
+)
+def test_a_process_of_a_job_takes_its_share_and_waits_for_nobody(
+    tmp_path: pathlib.Path, variables: dict[str, str]
+) -> None:
+    """The first and the third never come; nor is there a coordinator."""
+    words = ("data.media=synthetic", "clips.files_per_shard=5", "clips.validation_percent=0")
+    done = run(tmp_path, *words, f"--trace={tmp_path / 'trace.json'}", **variables)
+    assert done.returncode == 0, done.stderr
+    train = tmp_path / "shards" / "media" / "train"
+    assert verify(train).records == 20
+    spans = [
+        event for event in json.loads((tmp_path / "trace.json").read_text())["traceEvents"] if "ts" in event
+    ]
+    listed = [json.loads(line)["name"] for line in (train / "inputs.jsonl").read_text().splitlines()]
+    cut = [span["name"] for span in sorted(spans, key=lambda span: span["ts"]) if span["name"] in listed]
+    units = [listed.index(name) // 5 for name in dict.fromkeys(cut)]
+    assert list(dict.fromkeys(units)) == [1, 2, 0, 3]
 
 
 def test_workers_that_share_a_folder_end_with_the_bytes_of_one(tmp_path: pathlib.Path) -> None:

@@ -3,19 +3,23 @@ import pathlib
 import shutil
 
 import jax
+import numpy as np
 import pytest
+import safetensors.numpy
 from ml_collections import ConfigDict
 
 from configs import patches, quickstart
+from configs.tokenizers import vqgan
 from tests.interop.test_hf_run import write_tokenizer
 from toto_jax.config import from_json
 from toto_jax.data.manifest import MANIFEST, read_manifest
-from toto_jax.errors import ConfigError, DataError
+from toto_jax.errors import CheckpointError, ConfigError, DataError
 from toto_jax.experiment import build
 from toto_jax.settings import parse
 from toto_jax.stages import FREE_KEYS, check_tokenizer, claim_workdir, prepare, run
 from toto_jax.tokenizers.base import TokenizerSpec
 from toto_jax.tokenizers.loading import load_tokenizer
+from toto_jax.tokenizers.perceptual import WEIGHTS_NAME
 from toto_jax.training.checkpoint import list_steps
 
 
@@ -115,6 +119,22 @@ def test_shards_are_written_in_the_dtype_of_the_config_and_read_in_no_other(tmp_
         DataError, match=r"in float32\) is not the one .* in bfloat16\).* set config.tokenizer.encode"
     ):
         _ = experiment.pipeline
+
+
+@pytest.mark.parametrize("content", [None, {"conv.weight": np.zeros(3, np.float32)}])
+def test_wrong_perceptual_weights_stop_before_any_work(
+    tmp_path: pathlib.Path, content: dict[str, np.ndarray] | None
+) -> None:
+    folder = tmp_path / "lpips"
+    folder.mkdir()
+    if content is not None:
+        safetensors.numpy.save_file(content, folder / WEIGHTS_NAME)
+    config = vqgan.get_config()
+    config.data.media = "synthetic"
+    config.vqgan.update(perceptual_weight=1.0, perceptual_weights=str(folder))
+    with pytest.raises(CheckpointError, match=WEIGHTS_NAME):
+        run(config, tmp_path / "run", lambda line: None)
+    assert not (tmp_path / "run").exists()
 
 
 def test_patches_without_a_tokenizer_for_their_codes_stop_before_any_work(tmp_path: pathlib.Path) -> None:

@@ -24,7 +24,6 @@ from toto_jax.shard_job import (
     describe_work,
     load_shard_tokenizer,
     open_shard_job,
-    open_shared_job,
     parse_share,
 )
 from toto_jax.sharding.processes import find_place, join_job, may_be_tpu_vm
@@ -46,13 +45,7 @@ def write_shards() -> None:
     share = parse_share(_SHARD.value) if _SHARD.value else Share(0, 1) if finished else _process()
     timeline = Timeline(keep=_TRACE.value is not None)
     for what in settings.shard_folders(workdir):
-        # One alone looks whether the inputs have changed.
-        alone = finished or share.count == 1
-        job = (
-            open_shard_job(settings, workdir, what, listed=finished)
-            if alone
-            else open_shared_job(settings, workdir, what)
-        )
+        job = open_shard_job(settings, workdir, what, listed=finished, shared=share.count > 1)
         if _VERIFY.value:
             print("{} of {} units are written, and hold what was written".format(*job.verify()))
         if not finished:

@@ -1,6 +1,5 @@
 """A config's pre-tokenisation: its job, its tokenizer, this worker's share of it, and what came of it."""
 
-import contextlib
 import dataclasses
 import functools
 import pathlib
@@ -10,10 +9,9 @@ from collections.abc import Mapping
 import jax
 
 from toto_jax.config import from_json
-from toto_jax.data.claims import Claims
 from toto_jax.data.job import LEDGER, Job
 from toto_jax.data.manifest import Manifest
-from toto_jax.data.pretokenization import is_first_lister, open_job
+from toto_jax.data.pretokenization import open_job
 from toto_jax.data.timeline import Timeline
 from toto_jax.data.worker import Share
 from toto_jax.errors import ConfigError
@@ -31,7 +29,9 @@ def shard_folder(settings: Settings, workdir: pathlib.Path, what: str) -> pathli
     return settings.shard_folders(workdir)[what] / settings.data.sources[0]
 
 
-def open_shard_job(settings: Settings, workdir: pathlib.Path, what: str, listed: bool) -> Job:
+def open_shard_job(
+    settings: Settings, workdir: pathlib.Path, what: str, listed: bool, shared: bool = False
+) -> Job:
     """Returns the job that writes the shards of the mixture's first source.
 
     Args:
@@ -39,22 +39,14 @@ def open_shard_job(settings: Settings, workdir: pathlib.Path, what: str, listed:
       workdir: of the run.
       what: "codes" or "pixels", see `Settings.shard_folders`.
       listed: whether to take the inputs as another worker has listed them.
+      shared: whether to take them so if one has; see `pretokenization.open_job`.
     """
     out = shard_folder(settings, workdir, what)
     if _takes_pixels(settings, what):
         spec = PixelsTokenizer.spec
     else:
         spec = read_spec(tokenizer_path(settings, workdir)).encoded_in(settings.tokenizer.encode_dtype)
-    return open_job(settings.data, settings.clips, spec, out, settings.seed, listed)
-
-
-def open_shared_job(settings: Settings, workdir: pathlib.Path, what: str) -> Job:
-    """Returns the same job to each of several workers; the first that comes lists the inputs for all."""
-    folder = shard_folder(settings, workdir, what)
-    with contextlib.closing(Claims()) as claims:
-        if is_first_lister(folder, claims):
-            open_shard_job(settings, workdir, what, listed=False)
-    return open_shard_job(settings, workdir, what, listed=True)
+    return open_job(settings.data, settings.clips, spec, out, settings.seed, listed, shared)
 
 
 def load_shard_tokenizer(settings: Settings, workdir: pathlib.Path, what: str) -> Tokenizer:

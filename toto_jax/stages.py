@@ -82,6 +82,7 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path, log: Log = pri
     # Before the workdir is claimed, as a config with a mistake in it would stay there.
     experiment = build(config, workdir)
     settings, origin = experiment.settings, find_starting_point(experiment)
+    on_first_process(experiment.trainer.check_frozen)
     on_first_process(lambda: claim_workdir(config, workdir))
     prepare(settings, workdir, log)
     train(experiment, config, origin, log)

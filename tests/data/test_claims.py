@@ -53,6 +53,26 @@ def test_a_claim_is_kept_fresh_and_lasts_beyond_its_lease(tmp_path: pathlib.Path
         other.close()
 
 
+def test_the_claims_of_who_hangs_expire_until_it_goes_on(tmp_path: pathlib.Path, claims: Claims) -> None:
+    hung = Claims(lease=0.3, quiet=0.3)
+    try:
+        assert hung.take(tmp_path, "video-00000")
+        for _ in range(10):
+            time.sleep(0.1)
+            hung.beat()
+            assert not claims.take(tmp_path, "video-00000")
+        time.sleep(0.8)
+        assert claims.take(tmp_path, "video-00000")
+        assert hung.take(tmp_path, "video-00001")  # which is a sign of life
+        path = tmp_path / CLAIMS / "video-00001.json"
+        first = path.stat().st_mtime_ns
+        time.sleep(0.2)
+        assert path.stat().st_mtime_ns > first
+    finally:
+        hung.close()
+    assert owner_of(tmp_path / CLAIMS / "video-00000.json")["token"] == claims._owner["token"]
+
+
 def test_another_machine_loses_what_it_did_not_touch_in_time(tmp_path: pathlib.Path, claims: Claims) -> None:
     claim_of(tmp_path, "elsewhere", 1, age=0.0)
     assert not claims.take(tmp_path, "video-00000")

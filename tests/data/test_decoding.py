@@ -124,6 +124,25 @@ def test_a_decoder_that_hangs_is_ended(request_for, tmp_path: pathlib.Path) -> N
     decoders.close()
 
 
+@pytest.mark.parametrize(
+    ("every_seconds", "end"),
+    [
+        (0.0, r"without a clip; a video is decoded whole .* config.clips.every_seconds"),
+        (2.0, "without a clip$"),
+    ],
+)
+def test_a_long_video_is_told_what_would_do(
+    request_for, tmp_path: pathlib.Path, every_seconds: float, end: str
+) -> None:
+    os.mkfifo(tmp_path / "endless.mp4")
+    item = file_item("endless.mp4", str(tmp_path / "endless.mp4"))
+    decoders = Decoders(DecodingConfig(processes=1, memory_gb=4.0, seconds=0.5, buffer_gb=0.1))
+    assert len(list(decoders.clips(request_for(synthetic(0))))) == 1  # a fresh child is given time to start
+    with pytest.raises(DataError, match=end):
+        list(decoders.clips(request_for(item, every_seconds=every_seconds)))
+    decoders.close()
+
+
 def test_a_decoder_that_swells_is_refused_the_memory(request_for, tmp_path: pathlib.Path) -> None:
     """600 MB of pixels in 70 kB: what is called a decompression bomb."""
     Image.new("1", (14_000, 14_000)).save(tmp_path / "bomb.png")

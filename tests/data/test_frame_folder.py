@@ -16,13 +16,13 @@ def write_frames(folder: pathlib.Path, names: list[str], greys: list[int]) -> No
         Image.fromarray(np.full((32, 48, 3), grey, np.uint8)).save(folder / name)
 
 
-def read(folder: pathlib.Path, wanted: list[int], frames: int = 0) -> list[int]:
+def read(folder: pathlib.Path, wanted: list[int], frames: int = 0, max_frames: int = 1000) -> list[int]:
     def choose(count: int) -> list[int]:
         if count < frames:
             raise DataError(f"has {count} frames")
         return wanted
 
-    video = read_frame_folder(folder, choose, np.asarray, 16, 10**6)
+    video = read_frame_folder(folder, choose, np.asarray, 16, 10**6, max_frames)
     return [int(video.frames[index].mean()) for index in wanted]
 
 
@@ -51,5 +51,10 @@ def test_what_is_wrong_with_a_folder_is_told_with_its_name(tmp_path: pathlib.Pat
     with pytest.raises(DataError, match="short has 1 frames"):
         read(tmp_path / "short", [0], frames=4)
     (tmp_path / "short" / "1.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match="short has 2 frames; config.clips.max_frames allows 1"):
+        read(tmp_path / "short", [0], max_frames=1)
+    assert read(tmp_path / "short", [0], max_frames=2) == [5]
+    with pytest.raises(DataError, match="^gone can't be listed: No such file or directory$"):
+        read(tmp_path / "gone", [0])
     with pytest.raises(DataError, match="short 1.png is not an image"):
         read(tmp_path / "short", [0, 1])

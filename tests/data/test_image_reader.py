@@ -89,3 +89,16 @@ def test_broken_files_are_refused_by_name(tmp_path: pathlib.Path) -> None:
 
 def test_real_photos_are_read(shared_data: pathlib.Path) -> None:
     assert read(shared_data / "skimage-images" / "astronaut.png").shape == (512, 512, 3)
+
+
+def test_an_error_of_the_system_is_told_without_the_folder(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.png"
+
+    def refuse(source: pathlib.Path) -> None:
+        raise PermissionError(13, "Permission denied", str(source))
+
+    monkeypatch.setattr(Image, "open", refuse)
+    with pytest.raises(DataError, match="^a.png can't be decoded: Permission denied$"):
+        read(path)

@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import json
 import os
@@ -7,7 +8,7 @@ import pickle
 import pytest
 
 from toto_jax.data.media import MediaItem, file_item, in_class_order, official_split, split, walk
-from toto_jax.errors import DataError
+from toto_jax.errors import DataError, StorageError
 
 
 def names(items: list[MediaItem]) -> list[str]:
@@ -75,7 +76,7 @@ def test_an_item_survives_json_and_pickle_and_is_small() -> None:
         MediaItem("a/b.mp4", "video", "jump", "/data/a/b.mp4", 17, "train"),
         MediaItem("s.tar/a.jpg", "image", "1", "/data/s.tar", 9, None, 512),
         MediaItem(
-            "set/1.0.0/test/000000003", "video", None, "/data/set/1.0.0/test", 0, "validation", None, 3
+            "set/1.0.0/test/000000003", "video", None, "/data/set/1.0.0/test", None, "validation", None, 3
         ),
         MediaItem(odd, "video", None, None, 0),
     ):
@@ -117,5 +118,14 @@ def test_a_changed_file_is_another_input_where_it_is_looked_at(tmp_path: pathlib
     before = file_item("a.mp4", str(path))
     path.write_bytes(b"1234")
     assert (before.size, file_item("a.mp4", str(path)).size) == (3, 4)
-    assert file_item("a.mp4", str(path), look=False).size == 0
+    assert file_item("a.mp4", str(path), look=False).size is None
     assert file_item("b.mp4", str(tmp_path / "b.mp4")).size == 0
+
+
+def test_a_disk_that_is_away_leaves_no_file_missing(tmp_path: pathlib.Path, monkeypatch) -> None:
+    def away(path: str) -> None:
+        raise OSError(errno.ESTALE, "Stale file handle", path)
+
+    monkeypatch.setattr(os, "stat", away)
+    with pytest.raises(StorageError, match="a.mp4 can't be looked at: Stale file handle"):
+        file_item("a.mp4", str(tmp_path / "a.mp4"))

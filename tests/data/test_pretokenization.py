@@ -56,6 +56,14 @@ def media(make_video, tmp_path: pathlib.Path) -> pathlib.Path:
     return tmp_path / "media"
 
 
+def write_pictures(folder: pathlib.Path, count: int) -> list[pathlib.Path]:
+    folder.mkdir()
+    paths = [folder / f"{number:02d}.png" for number in range(count)]
+    for number, path in enumerate(paths):
+        Image.new("L", (20, 30), 20 * number).save(path)
+    return paths
+
+
 @pytest.fixture
 def run(media: pathlib.Path, clips_config, data_config, decoding) -> Run:
     def pretokenize_media(out: pathlib.Path, seed: int = 0, **changes: float) -> dict[str, Manifest]:
@@ -191,12 +199,70 @@ def test_media_that_vanish_are_not_the_inputs_fault(
     job = open_job(data_config(media), clips_config(), Brightness.spec, tmp_path / "out", 0, listed=False)
     media.rename(tmp_path / "moved")
     with pytest.raises(
-        StorageError, match=r"was there when the inputs were listed, and is gone: is its disk"
+        StorageError, match=r"was there when .* once that is mended, the same command goes on"
     ):
         job.work(Brightness(), decoding, Share(0, 1), Timeline(keep=False))
     (tmp_path / "moved").rename(media)
     job.work(Brightness(), decoding, Share(0, 1), Timeline(keep=False))
     assert job.close()["train"].records
+
+
+def test_pictures_that_vanish_for_a_while_are_not_lost(
+    tmp_path: pathlib.Path, clips_config, data_config, decoding
+) -> None:
+    pictures = write_pictures(tmp_path / "media", 12)
+    away = pictures[3:7]
+    job = open_job(
+        data_config(tmp_path / "media"), clips_config(), Brightness.spec, tmp_path / "out", 0, listed=False
+    )
+    for path in away:
+        path.rename(path.with_suffix(".away"))
+    with pytest.raises(StorageError, match=r"0[3-6].png was there when the inputs were listed, and is gone"):
+        job.work(Brightness(), decoding, Share(0, 1), Timeline(keep=False))
+    for path in away:
+        path.with_suffix(".away").rename(path)
+    complete = job.work(Brightness(), decoding, Share(0, 1), Timeline(keep=False)).complete
+    assert sum(len(unit.rejected) for unit in complete.values()) == 0
+    job.close(complete)
+    assert hashes(tmp_path / "out") == hashes(_whole(tmp_path, clips_config, data_config, decoding))
+
+
+def _whole(tmp_path: pathlib.Path, clips_config, data_config, decoding) -> pathlib.Path:
+    pretokenize(
+        data_config(tmp_path / "media"), clips_config(), decoding, Brightness(), tmp_path / "whole", 0
+    )
+    return tmp_path / "whole"
+
+
+def test_what_a_list_names_in_vain_is_rejected_and_counted(
+    tmp_path: pathlib.Path, clips_config, data_config, decoding
+) -> None:
+    pictures = write_pictures(tmp_path / "media", 4)
+    (tmp_path / "media" / "99.png").symlink_to("nowhere.png")
+    names = [path.name for path in pictures] + ["77.png", "88.mp4"]
+    (tmp_path / "media" / "list.txt").write_text("\n".join(names))
+    for media, missing in ((tmp_path / "media", 1), (tmp_path / "media" / "list.txt", 2)):
+        out = tmp_path / media.name / "out"
+        manifests = pretokenize(data_config(media), clips_config(), decoding, Brightness(), out, 0)
+        assert sum(manifest.rejected for manifest in manifests.values()) == missing
+
+
+def test_a_rejected_input_is_tried_again_without_its_sidecar(
+    tmp_path: pathlib.Path, clips_config, data_config, decoding
+) -> None:
+    pictures = write_pictures(tmp_path / "media", 6)
+    whole = pictures[2].read_bytes()
+    pictures[2].write_bytes(whole[:40])
+    config = clips_config(validation_percent=0.0)
+    arguments = (data_config(tmp_path / "media"), config, decoding, Brightness(), tmp_path / "out", 0)
+    assert pretokenize(*arguments)["train"].rejected == 1
+    pictures[2].write_bytes(whole)
+    assert pretokenize(*arguments)["train"].rejected == 1
+    (sidecar,) = (
+        path for path in (tmp_path / "out" / "train").glob("image-*.jsonl") if '"02.png"' in path.read_text()
+    )
+    sidecar.unlink()
+    assert pretokenize(*arguments)["train"].rejected == 0
 
 
 def test_impossible_shapes_stop_before_any_work(

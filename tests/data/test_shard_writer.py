@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from array_record.python.array_record_module import ArrayRecordReader
 
+from toto_jax.data import shard_writer
 from toto_jax.data.clip_record import ClipRecord
 from toto_jax.data.manifest import file_sha256
 from toto_jax.data.shard_writer import ShardWriter, read_unit, write_text
@@ -51,6 +52,26 @@ def test_a_unit_is_complete_only_when_committed(tmp_path: pathlib.Path) -> None:
         "video-00000.array_record",
         "video-00000.jsonl",
     ]
+
+
+def test_a_commit_removes_what_others_left_of_its_unit(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = [f"video-00000.{kind}.elsewhere.7.abcd.tmp" for kind in ("array_record", "jsonl")]
+    others = ["video-00001.array_record.elsewhere.7.abcd.tmp", "inputs.jsonl.elsewhere.7.abcd.tmp"]
+    for name in left + others:
+        (tmp_path / name).touch()
+    sleeper = ShardWriter(tmp_path, "video-00000", "video")
+    sleeper.add(np.zeros(4, np.uint8), RECORD)
+    monkeypatch.setattr(shard_writer, "_TOKEN", "another")
+    unit = write(tmp_path, [np.zeros(4, np.uint8)])
+    written = ["video-00000.array_record", "video-00000.jsonl"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(written + others)
+    monkeypatch.undo()
+    with pytest.raises(StorageError, match="No such file"):
+        sleeper.commit("d")
+    sleeper.close()
+    assert read_unit(tmp_path, "video-00000", "d") == unit
 
 
 def test_what_is_dropped_leaves_nothing(tmp_path: pathlib.Path) -> None:

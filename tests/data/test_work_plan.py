@@ -104,7 +104,8 @@ def test_inputs_that_others_listed_are_taken_as_they_are(tmp_path: pathlib.Path,
     write_inputs(tmp_path, media, seed=0)
     write_settings(tmp_path, settings)
     assert begun_settings(tmp_path, *choices, 0) == settings
-    assert plan_units(tmp_path, settings, 5)[0].items() == media
+    plan = plan_units(tmp_path, settings, 5)[0]
+    assert plan.items() == media
     with pytest.raises(DataError, match="seed: 0 -> 7"):
         begun_settings(tmp_path, *choices, 7)
     lines = (tmp_path / INPUTS).read_text().splitlines()
@@ -114,3 +115,5 @@ def test_inputs_that_others_listed_are_taken_as_they_are(tmp_path: pathlib.Path,
     (tmp_path / INPUTS).write_text("{}\n")
     with pytest.raises(DataError, match="inputs.jsonl can't be read"):
         plan_units(tmp_path, settings, 5)
+    with pytest.raises(DataError, match="inputs.jsonl can't be read .*choose another folder"):
+        plan.items()

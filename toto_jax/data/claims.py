@@ -1,17 +1,19 @@
 """Who writes which unit of work: workers that share a folder, and nothing else, take different ones.
 
-A claim is a small file that only one can create. Its owner touches it now and then; one that stays untouched, or whose
-process has died on this machine, is free again. Claims save work and guard nothing: two workers that write the same
-unit (because one slept through its lease) write the same bytes and rename them into place.
+A claim is a small file that only one can create. Its owner touches it now and then, as long as its work goes on; one
+that stays untouched, or whose process has died on this machine, is free again. Claims save work and guard nothing: two
+workers that write the same unit (because one slept through its lease) write the same bytes and rename them into place.
 """
 
 import contextlib
 import json
+import math
 import os
 import pathlib
 import secrets
 import socket
 import threading
+import time
 
 CLAIMS = "claims"
 # How long a claim lasts without a touch; a worker on another machine that died is replaced after this.
@@ -23,10 +25,13 @@ class Claims:
 
     Args:
       lease: seconds.
+      quiet: seconds that may pass between two beats; after more, whoever should beat is taken to hang, and the claims
+        are left to expire until it does.
     """
 
-    def __init__(self, lease: float = LEASE_SECONDS):
-        self._lease = lease
+    def __init__(self, lease: float = LEASE_SECONDS, quiet: float = math.inf):
+        self._lease, self._quiet = lease, quiet
+        self._last_beat = time.monotonic()
         self._owner = {
             "host": socket.gethostname(),
             "process": os.getpid(),
@@ -41,6 +46,7 @@ class Claims:
 
     def take(self, folder: pathlib.Path, stem: str) -> bool:
         """Returns whether the unit is this process's to write now."""
+        self.beat()
         path = folder / CLAIMS / f"{stem}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         for _ in range(2):
@@ -64,6 +70,10 @@ class Claims:
                 aside.unlink()
         return False
 
+    def beat(self) -> None:
+        """Says that the work goes on."""
+        self._last_beat = time.monotonic()
+
     def release(self, folder: pathlib.Path, stem: str) -> None:
         """Gives a unit up, written or not."""
         path = folder / CLAIMS / f"{stem}.json"
@@ -82,6 +92,8 @@ class Claims:
 
     def _keep_fresh(self) -> None:
         while not self._done.wait(self._lease / 6):
+            if time.monotonic() - self._last_beat > self._quiet:
+                continue
             with self._lock:
                 held = list(self._held)
             for path in held:

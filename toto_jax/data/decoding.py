@@ -58,6 +58,11 @@ class DecodingConfig:
         """How many child processes there are."""
         return self.processes or len(os.sched_getaffinity(0))
 
+    @property
+    def patience(self) -> float:
+        """Seconds after which an input has given its next clip or is given up, after a second try in a fresh child."""
+        return 2 * (self.seconds + _START_SECONDS)
+
 
 class DecoderLost(DataError):
     """A decoder crashed or ran out of memory over an input; what it is worth afterwards nobody knows."""
@@ -178,8 +183,14 @@ class _Child:
             code = self._process.wait()
             how = f"signal {-code}" if code < 0 else f"exit code {code}"
             raise DecoderLost(f"{name} crashed the decoder ({how})") from None
+        advice = ""
+        if request.item.kind == "video" and not request.clips.every_seconds:
+            advice = (
+                "; a video is decoded whole before its first clip, so if it is a long one, config.clips.every_seconds "
+                "(a clip from each stretch, in one pass) or more seconds would do"
+            )
         raise DataError(
-            f"{name} kept the decoder busy for config.decoding.seconds={config.seconds:g} without a clip"
+            f"{name} kept the decoder busy for config.decoding.seconds={config.seconds:g} without a clip{advice}"
         )
 
     def kill(self) -> None:

@@ -22,14 +22,19 @@ def read_frame_folder(
     prepare: Callable[["Image"], np.ndarray],
     size: int,
     max_pixels: int,
+    max_frames: int,
 ) -> VideoFrames:
     """Reads the frames that `choose` names; the arguments are those of `video_reader.read_video`.
 
     Raises:
-      DataError: if a wanted frame can't be used, or `choose` finds the frames too few.
+      DataError: if a wanted frame can't be used, there are too many, or `choose` finds them too few.
     """
-    pictures = sorted(map(pathlib.Path, pictures_in(path)), key=lambda picture: _by_numbers(picture.name))
-    return read_frames(path.name, pictures, choose, prepare, size, max_pixels)
+    try:
+        found = pictures_in(path)
+    except OSError as error:
+        raise DataError(f"{path.name} can't be listed: {error.strerror}") from error
+    pictures = sorted(map(pathlib.Path, found), key=lambda picture: _by_numbers(picture.name))
+    return read_frames(path.name, pictures, choose, prepare, size, max_pixels, max_frames)
 
 
 def read_frames(
@@ -39,6 +44,7 @@ def read_frames(
     prepare: Callable[["Image"], np.ndarray],
     size: int,
     max_pixels: int,
+    max_frames: int,
 ) -> VideoFrames:
     """Reads the frames that `choose` names of a video that comes as pictures.
 
@@ -48,8 +54,10 @@ def read_frames(
       choose: as all that follow, of `video_reader.read_video`.
 
     Raises:
-      DataError: if a wanted frame can't be used, or `choose` finds the frames too few.
+      DataError: if a wanted frame can't be used, there are too many, or `choose` finds them too few.
     """
+    if len(pictures) > max_frames:
+        raise DataError(f"{name} has {len(pictures):,} frames; config.clips.max_frames allows {max_frames:,}")
     try:
         wanted = choose(len(pictures))
         frames = {index: prepare(read_image(pictures[index], size, max_pixels)) for index in wanted}

@@ -40,7 +40,9 @@ def read_image(source: pathlib.Path | BinaryIO, size: int, max_pixels: int) -> "
     except pillow.UnidentifiedImageError:
         raise DataError(f"{source.name} is not an image, whatever its extension says") from None
     except Exception as error:  # decoders raise nearly anything on damaged files
-        raise DataError(f"{source.name} can't be decoded: {error}") from error
+        # The system's errors name the folder too.
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{source.name} can't be decoded: {reason}") from error
 
 
 def _rgb(image: "Image") -> "Image":

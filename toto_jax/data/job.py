@@ -14,7 +14,7 @@ from toto_jax.data.decoding import DecodingConfig
 from toto_jax.data.manifest import MANIFEST, Manifest, check_shard, record_format
 from toto_jax.data.shard_writer import Unit, read_unit, remove_remains, write_text
 from toto_jax.data.timeline import Timeline
-from toto_jax.data.work_plan import UnitPlan
+from toto_jax.data.work_plan import UnitPlan, check_settings
 from toto_jax.data.worker import Share, Worker
 from toto_jax.errors import DataError, StorageError
 from toto_jax.tokenizers.base import Tokenizer, TokenizerSpec
@@ -93,8 +93,11 @@ class Job:
           complete: the units, if they are known; they are read otherwise.
 
         Raises:
-          DataError: if units are missing, with the first one's name, or over half of the inputs are unusable.
+          DataError: if units are missing, with the first one's name, over half of the inputs are unusable, or the
+            folder has become another job's.
         """
+        for name in self.plans:
+            check_settings(self.out / name, dict(self.settings[name]))
         complete = self._read() if complete is None else complete
         missing = [plan for plan in self.units if plan not in complete]
         if missing:
@@ -178,8 +181,8 @@ class Job:
             yield
         except (OSError, StorageError) as error:
             raise StorageError(
-                f"{error}. {len(complete)} of {len(self.units)} shards are complete and kept: once there is "
-                "room to write, the same command goes on from there"
+                f"{error}. {len(complete)} of {len(self.units)} shards are complete and kept: once that is "
+                "mended, the same command goes on from there"
             ) from error
 
 

@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import errno
 import hashlib
 import json
 import os
@@ -12,7 +13,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from toto_jax.errors import DataError
+from toto_jax.errors import DataError, StorageError
 
 VIDEOS = "3gp asf avi f4v flv gif m2ts m4v mkv mov mp4 mpeg mpg mts nut ogv ts vob webm wmv"
 IMAGES = "avif bmp jpeg jpg pbm pgm png ppm tif tiff webp"
@@ -21,6 +22,8 @@ _SPLITS = {
     "train": {"train", "training", "trainlist"},
     "validation": {"val", "valid", "validate", "validation", "test", "testing", "testlist"},
 }
+# What the system says of files whose network disk has gone away, and of no single file.
+DISK_AWAY = frozenset({errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -33,8 +36,8 @@ class MediaItem:
       label: name of its class, or None.
       path: the file, a folder of frames, the tar that it lies in, or `<folder>/<split>` of a TFDS set; None for a
         synthetic clip, which its name determines.
-      size: in bytes, of a folder in pictures; 0 where there is no file, or where finding out would take a look at
-        each of millions of files.
+      size: in bytes, of a folder in pictures; 0 where nothing was found when the inputs were listed, or nothing is to
+        be; None where finding out would have taken a look at each of millions of files.
       split: "train" or "validation" where the data set has official ones, or None.
       offset: of its first byte within a tar; None for a whole file.
       record: its number within the split of a TFDS set; None for all else.
@@ -44,7 +47,7 @@ class MediaItem:
     kind: str
     label: str | None
     path: str | None
-    size: int
+    size: int | None
     split: str | None = None
     offset: int | None = None
     record: int | None = None
@@ -62,7 +65,7 @@ class MediaItem:
     @classmethod
     def from_json(cls, line: str | bytes) -> "MediaItem":
         """Returns the item that `to_json` wrote."""
-        values: dict[str, Any] = {"label": None, "path": None} | json.loads(line)
+        values: dict[str, Any] = {"label": None, "path": None, "size": None} | json.loads(line)
         # Strings that many items share are held once.
         for key in ("kind", "label", "split"):
             if values.get(key) is not None:
@@ -119,9 +122,12 @@ def file_item(
       label: of the item.
       split: likewise.
       look: whether to find out the size, so that a file that changed is another input.
+
+    Raises:
+      StorageError: if its disk has gone away.
     """
     label = label and sys.intern(label)
-    return MediaItem(name, kind_of(path) or "video", label, path, _size(path) if look else 0, split)
+    return MediaItem(name, kind_of(path) or "video", label, path, _size(path) if look else None, split)
 
 
 def pictures_in(folder: str | pathlib.Path) -> list[str]:
@@ -140,10 +146,16 @@ def kind_of(path: str) -> str | None:
 
 
 def walk(root: pathlib.Path) -> Iterator[str]:
-    """Yields all visible files under a folder, relative to it, with forward slashes, in no order across folders.
+    """Yields all visible files under a folder, and links to files that aren't there; `walk_links` has the rest."""
+    return (name for name, _ in walk_links(root))
 
-    Links are followed, each real folder once, so loops end. Nothing but folders and links is looked at twice: what
-    the listing of a folder says of its files is enough.
+
+def walk_links(root: pathlib.Path) -> Iterator[tuple[str, bool]]:
+    """Yields each visible file under a folder, and whether it is there, which a broken link is not.
+
+    Names are relative to the folder, with forward slashes, and come in no order across folders. Links are followed,
+    each real folder once, so loops end. Nothing but folders and links is looked at twice: what the listing of a folder
+    says of its files is enough.
 
     Raises:
       DataError: if a folder can't be listed.
@@ -167,8 +179,8 @@ def walk(root: pathlib.Path) -> Iterator[str]:
             if entry.is_dir():
                 waiting.append(f"{folder}{entry.name}/")
             # A broken link is listed, to be rejected by name.
-            elif entry.is_file() or not os.path.exists(entry):
-                yield f"{folder}{entry.name}"
+            elif (there := entry.is_file()) or not os.path.exists(entry):
+                yield f"{folder}{entry.name}", there
 
 
 def extensions(names: Iterable[str]) -> str:
@@ -186,5 +198,9 @@ def _size(path: str) -> int:
     try:
         status = os.stat(path)
         return len(pictures_in(path)) if stat.S_ISDIR(status.st_mode) else status.st_size
-    except OSError:
+    except OSError as error:
+        if error.errno in DISK_AWAY:
+            raise StorageError(
+                f"{path} can't be looked at: {error.strerror}; is its disk mounted?"
+            ) from error
         return 0

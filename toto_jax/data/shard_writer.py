@@ -84,7 +84,7 @@ class ShardWriter:
         self._rejected.append((source, reason))
 
     def commit(self, digest: str) -> Unit:
-        """Makes the unit complete, for good."""
+        """Makes the unit complete, for good, and removes what others that began it have left."""
         with storage_errors(self._shard):
             self._writer.close()
             temporary = pathlib.Path(temporary_name(self._shard))
@@ -99,6 +99,7 @@ class ShardWriter:
             rate = statistics.median(self._rates) if self._rates else None
             unit = Unit(digest, shard, rate, tuple(self._rejected))
             write_text(self._index, "\n".join([json.dumps(dataclasses.asdict(unit)), *self._records]) + "\n")
+        _remove_temporary(self._index.parent, f"{self._index.stem}.")
         return unit
 
     def close(self) -> None:
@@ -136,9 +137,8 @@ def write_text(path: pathlib.Path, text: str) -> None:
 def remove_remains(folder: pathlib.Path) -> None:
     """Removes what killed workers left in the folder of a complete job: temporary files of units, and claims."""
     # Not all temporary files: another worker may just be writing the manifest.
-    units = [path for kind in START_TOKENS for path in folder.glob(f"{kind}-*{TEMPORARY}")]
-    for path in units:
-        path.unlink(missing_ok=True)
+    for kind in START_TOKENS:
+        _remove_temporary(folder, f"{kind}-")
     with contextlib.suppress(OSError):  # there are none, or another worker is at it as well
         for path in list((folder / CLAIMS).iterdir()):
             path.unlink(missing_ok=True)
@@ -159,6 +159,13 @@ def storage_errors(path: pathlib.Path) -> Iterator[None]:
 def temporary_name(path: pathlib.Path) -> str:
     """Returns a name that no other process writes to; host and number don't tell containers of a machine apart."""
     return f"{path}.{socket.gethostname()}.{os.getpid()}.{_TOKEN}{TEMPORARY}"
+
+
+def _remove_temporary(folder: pathlib.Path, begin: str) -> None:
+    """Removes temporary files whose names begin so."""
+    with contextlib.suppress(OSError):  # whatever can't be removed does no harm
+        for path in folder.glob(f"{begin}*{TEMPORARY}"):
+            path.unlink(missing_ok=True)
 
 
 def _flush(path: pathlib.Path) -> None:

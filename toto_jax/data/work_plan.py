@@ -5,6 +5,7 @@ that determines its shards. They are written once, and every worker reads its un
 lines are neither listed again by each worker nor held in its memory.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import itertools
@@ -49,8 +50,12 @@ class UnitPlan:
     digest: str
 
     def items(self) -> list[MediaItem]:
-        """Returns its inputs, in the order in which they are written."""
-        with (self.folder / INPUTS).open("rb") as file:
+        """Returns its inputs, in the order in which they are written.
+
+        Raises:
+          DataError: if their list isn't there any more, or is another one.
+        """
+        with _damage_told(self.folder), (self.folder / INPUTS).open("rb") as file:
             file.seek(self.offset)
             return [MediaItem.from_json(line) for line in itertools.islice(file, self.count)]
 
@@ -83,15 +88,13 @@ def plan_units(folder: pathlib.Path, settings: dict[str, Any], files_per_shard: 
     """
     plans: list[UnitPlan] = []
     numbers = {"video": 0, "image": 0}
-    try:
+    with _damage_told(folder):
         for kind, lines in itertools.groupby(_read_inputs(folder), key=lambda line: line[1].kind):
             while unit := list(itertools.islice(lines, files_per_shard)):
                 digest = _digest([settings, [_identity(item) for _, item in unit]])
                 stem = f"{kind}-{numbers[kind]:05d}"
                 plans.append(UnitPlan(folder, stem, kind, len(unit), unit[0][0], digest))
                 numbers[kind] += 1
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise DataError(f"{folder / INPUTS} can't be read ({error}); {_ADVICE}") from error
     if sum(plan.count for plan in plans) != settings["inputs"]["count"]:
         raise DataError(f"{folder / INPUTS} doesn't hold the inputs that {SETTINGS} counts; {_ADVICE}")
     return plans
@@ -193,7 +196,15 @@ def _read_inputs(folder: pathlib.Path) -> Iterator[tuple[int, MediaItem]]:
             offset += len(line)
 
 
-def _identity(item: MediaItem) -> tuple[str, int, str | None]:
+@contextlib.contextmanager
+def _damage_told(folder: pathlib.Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise DataError(f"{folder / INPUTS} can't be read ({error}); {_ADVICE}") from error
+
+
+def _identity(item: MediaItem) -> tuple[str, int | None, str | None]:
     """Returns what of an input decides what comes of it; media may be moved."""
     return item.name, item.size, item.label
 

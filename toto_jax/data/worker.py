@@ -7,7 +7,6 @@ with whatever the others have left, so that a worker that is lost is replaced by
 import contextlib
 import dataclasses
 import itertools
-import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from toto_jax.data.decoding import Decoders, DecodingConfig, Request
 from toto_jax.data.encoding import decode_ahead, encode_clips, rows_of_images
 from toto_jax.data.manifest import record_format
 from toto_jax.data.media import MediaItem
+from toto_jax.data.media_reader import check_disk
 from toto_jax.data.progress import Progress
 from toto_jax.data.shard_writer import ShardWriter, Unit, read_unit
 from toto_jax.data.timeline import Timeline
@@ -29,6 +29,8 @@ from toto_jax.tokenizers.base import Tokenizer
 # How often a worker that has nothing left to take looks whether the others are done.
 _POLL_SECONDS = 1.0
 _LONGEST_POLL_SECONDS = 15.0
+# How long an encoder may take over a batch: the first one is compiled, and a slow disk may hold up all of them.
+_ENCODING_SECONDS = 1800.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +110,7 @@ class Worker:
         progress = Progress("pretokenize", inputs, self._inputs_done(), "inputs")
         with (
             contextlib.closing(progress),
-            contextlib.closing(Claims()) as claims,
+            contextlib.closing(Claims(quiet=self._decoding.patience + _ENCODING_SECONDS)) as claims,
         ):
             wait = _POLL_SECONDS
             while pending:
@@ -142,7 +144,8 @@ class Worker:
         def cut(work: tuple[UnitPlan, MediaItem]) -> Iterator[Clip]:
             item = work[1]
             label = None if item.label is None else self._class_numbers[item.label]
-            return self._measured(decoders.clips(Request(item, label, self._clips, self._seed)), item.name)
+            clips = decoders.clips(Request(item, label, self._clips, self._seed))
+            return self._measured(_blaming_the_disk(clips, item), item.name)
 
         decoders = Decoders(self._decoding)
         threads, room = self._decoding.children, int(self._decoding.buffer_gb * 2**30)
@@ -151,12 +154,16 @@ class Worker:
         with contextlib.closing(decoders), contextlib.closing(ahead) as decoded:
             for plan, inputs in itertools.groupby(decoded, key=lambda pair: pair[0][0]):
                 self.complete[plan] = self._write(
-                    plan, ((item, clips) for (_, item), clips in inputs), progress
+                    plan, ((item, clips) for (_, item), clips in inputs), claims, progress
                 )
                 yield plan
 
     def _write(
-        self, plan: UnitPlan, inputs: Iterable[tuple[MediaItem, Iterator[Clip]]], progress: Progress
+        self,
+        plan: UnitPlan,
+        inputs: Iterable[tuple[MediaItem, Iterator[Clip]]],
+        claims: Claims,
+        progress: Progress,
     ) -> Unit:
         """Encodes and writes one unit from its inputs' clips."""
 
@@ -166,25 +173,27 @@ class Worker:
                 try:
                     for clip in clips:
                         kept += 1
+                        claims.beat()
                         yield clip
                 except DataError as error:
-                    _check_there(item)
                     before = f"; {kept} clips from before that are kept" if kept else ""
                     writer.reject(item.name, f"{error}{before}")
+                claims.beat()
                 progress.advance(1)
 
         clips = rows_of_images(accepted(), self._clips.frames) if plan.kind == "image" else accepted()
         shape, dtype = record_format(self._tokenizer.spec, self._clips.size, self._clips.frames)
         with contextlib.closing(ShardWriter(plan.folder, plan.stem, plan.kind)) as writer:
-            for codes, record in encode_clips(
-                clips, self._tokenizer, self._clips.encode_batch, shape, dtype, self._timeline
-            ):
-                writer.add(codes, record)
-                self.clips_written += 1
             try:
+                for codes, record in encode_clips(
+                    clips, self._tokenizer, self._clips.encode_batch, shape, dtype, self._timeline
+                ):
+                    claims.beat()
+                    writer.add(codes, record)
+                    self.clips_written += 1
                 return writer.commit(plan.digest)
             except StorageError:
-                # Another worker took the unit for abandoned, wrote it, and has cleared away what was left.
+                # Another worker took the unit for abandoned, wrote it, and has cleared away this one's temporary files.
                 if self._is_complete(plan):
                     return self.complete[plan]
                 raise
@@ -213,9 +222,10 @@ class Worker:
         return sum(plan.count for plan in self.complete)
 
 
-def _check_there(item: MediaItem) -> None:
-    """Raises StorageError if an input that was there when it was listed is gone: then it isn't the input's fault."""
-    if item.size and item.path is not None and not os.path.exists(item.path):
-        raise StorageError(
-            f"{item.path} was there when the inputs were listed, and is gone: is its disk mounted?"
-        )
+def _blaming_the_disk(clips: Iterator[Clip], item: MediaItem) -> Iterator[Clip]:
+    """Yields clips. After an error the disk is asked at once: it may be back when the error's turn comes."""
+    try:
+        yield from clips
+    except DataError:
+        check_disk(item)
+        raise

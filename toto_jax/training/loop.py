@@ -153,6 +153,10 @@ class Trainer:
         state = checkpoints.restore(abstract_like(self.abstract_state, self.state_shardings))
         return self._with_frozen(state)
 
+    def check_frozen(self) -> None:
+        """Reads what is frozen and drops it, so that what is missing or wrong stops a run before its first work."""
+        self._frozen.load()
+
     def _with_frozen(self, state: TrainState) -> TrainState:
         return dataclasses.replace(
             state, frozen=jax.device_put(self._frozen.load(), self.state_shardings.frozen)

@@ -18,9 +18,17 @@ def test_a_folder_is_searched_to_any_depth_by_extension(tmp_path: pathlib.Path, 
     assert names(items) == ["a/c/d.jpeg", "a/e.gif", "b.MP4"]
     assert [item.kind for item in items] == ["image", "video", "video"]
     assert [item.label for item in items] == [None] * 3
-    assert [item.size for item in items] == [0, 3, 3], "pictures are not looked at one by one"
+    assert [item.size for item in items] == [None, 3, 3], "pictures are not looked at one by one"
     assert items[0].path == str(tmp_path / "a" / "c" / "d.jpeg")
     assert {item.split for item in items} == {None}
+
+
+def test_a_broken_link_is_known_to_be_missing(tmp_path: pathlib.Path, data_config) -> None:
+    touch(tmp_path, "a.png")
+    (tmp_path / "b.png").symlink_to("a.png")
+    (tmp_path / "c.png").symlink_to("gone.png")
+    items = list_media(data_config(tmp_path), 0)
+    assert [(item.name, item.size) for item in items] == [("a.png", None), ("b.png", None), ("c.png", 0)]
 
 
 def test_labels_are_names_of_folders(tmp_path: pathlib.Path, data_config, monkeypatch) -> None:

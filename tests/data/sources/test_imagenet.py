@@ -28,6 +28,10 @@ def test_a_tree_of_class_folders(tmp_path: pathlib.Path, data_config) -> None:
         ("val/n01443537/clip.mp4", "video", "n01443537", "validation"),
     ]
     assert items[0].path == str(tmp_path / TRAIN[0])
+    assert [item.size for item in items] == [None, None, None, 3]
+    (tmp_path / TRAIN[0]).unlink()
+    (tmp_path / TRAIN[0]).symlink_to("gone.JPEG")
+    assert list_media(data_config(tmp_path, layout="imagenet"), 0)[0].size == 0
 
 
 def test_a_flat_val_folder_needs_nothing_without_classes(tree: DataConfig) -> None:

@@ -11,11 +11,16 @@ import pytest
 from PIL import Image
 
 from tests.data.whole_job import pretokenize
-from toto_jax.data.manifest import clip_index
+from toto_jax.data.clip_cutting import cut_clips
+from toto_jax.data.manifest import Manifest, clip_index
+from toto_jax.data.pretokenization import open_job
 from toto_jax.data.shard_reader import read_clips
 from toto_jax.data.sources import tfds as reader
 from toto_jax.data.sources.registry import list_media
-from toto_jax.errors import ConfigError, DataError
+from toto_jax.data.timeline import Timeline
+from toto_jax.data.worker import Share
+from toto_jax.errors import ConfigError, DataError, StorageError
+from toto_jax.tokenizers.pixels import PixelsTokenizer
 
 VIDEO = {
     "pythonClassName": "tensorflow_datasets.core.features.video_feature.Video",
@@ -83,7 +88,7 @@ def test_records_are_items_with_official_splits(photos: pathlib.Path, data_confi
         *((f"tiny/1.2.0/train/00000000{n}", "train") for n in range(8)),
         *((f"tiny/1.2.0/validation/00000000{n}", "validation") for n in range(4)),
     ]
-    assert {(item.kind, item.label, item.size) for item in items} == {("image", None, 0)}
+    assert {(item.kind, item.label, item.size) for item in items} == {("image", None, None)}
     labelled = list_media(data_config(photos, layout="tfds", labels="layout"), 0)
     assert {item.label for item in labelled if "/test/" in item.name} == {None}
     assert len(labelled) == 14
@@ -108,6 +113,23 @@ def test_images_become_clips_with_their_classes(
     assert "tensorflow" not in sys.modules
 
 
+def test_a_set_that_vanishes_for_a_while_loses_no_record(
+    photos: pathlib.Path, tmp_path: pathlib.Path, clips_config, data_config, decoding
+) -> None:
+    data, spec = data_config(photos, layout="tfds"), PixelsTokenizer.spec
+    job = open_job(data, clips_config(), spec, tmp_path / "out", 0, listed=False)
+
+    def work() -> dict[str, Manifest]:
+        worker = job.work(PixelsTokenizer(), decoding, Share(0, 1), Timeline(keep=False))
+        return job.close(worker.complete)
+
+    photos.rename(tmp_path / "away")
+    with pytest.raises(StorageError, match="1.2.0 was there when the inputs were listed, and is gone"):
+        work()
+    (tmp_path / "away").rename(photos)
+    assert {manifest.rejected for manifest in work().values()} == {0}
+
+
 @pytest.mark.parametrize("declared", ["Sequence", "Video"])
 def test_videos_are_sequences_of_stored_pictures(
     tfds, tmp_path: pathlib.Path, declared: str, clips_config, data_config, decoding
@@ -126,6 +148,8 @@ def test_videos_are_sequences_of_stored_pictures(
         description["featuresDict"]["features"]["clip"] = VIDEO
         (folder / "features.json").write_text(json.dumps(description))
     data = data_config(folder, layout="tfds", labels="layout")
+    with pytest.raises(DataError, match="000000000 has 10 frames; config.clips.max_frames allows 9"):
+        list(cut_clips(list_media(data, 0)[0], 0, clips_config(max_frames=9), seed=0))
     out = tmp_path / "out"
     manifest = pretokenize(data, clips_config(validation_percent=0.0), decoding, None, out, 0)["train"]
     assert (manifest.class_names, manifest.records, manifest.rejected) == (("9", "10", "11"), 3, 1)

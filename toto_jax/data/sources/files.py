@@ -4,7 +4,7 @@ import os
 import pathlib
 from collections.abc import Iterator
 
-from toto_jax.data.media import IMAGES, VIDEOS, MediaItem, extensions, file_item, kind_of, walk
+from toto_jax.data.media import IMAGES, VIDEOS, MediaItem, extensions, file_item, kind_of, walk, walk_links
 from toto_jax.errors import DataError
 
 
@@ -29,11 +29,11 @@ def list_items(media: str, annotations: tuple[str, ...], labelled: bool) -> Iter
 
     if root.is_dir():
         found = False
-        for name in walk(root):
+        for name, there in walk_links(root):
             if kind := kind_of(name):
                 found = True
                 path = os.path.join(root, name)
-                yield file_item(name, path, label(path), look=kind == "video")
+                yield file_item(name, path, label(path), look=kind == "video" or not there)
         if not found:
             raise DataError(
                 f"{root} has no videos ({VIDEOS}) or images ({IMAGES}) at any depth; it has "

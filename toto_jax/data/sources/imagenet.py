@@ -11,7 +11,7 @@ import pathlib
 import re
 from collections.abc import Iterator
 
-from toto_jax.data.media import MediaItem, extensions, file_item, kind_of, walk
+from toto_jax.data.media import MediaItem, extensions, file_item, kind_of, walk, walk_links
 from toto_jax.data.sources.annotations import annotation_files, media_folder, read_text
 from toto_jax.errors import DataError
 
@@ -37,7 +37,7 @@ def list_items(media: str, annotations: tuple[str, ...], labelled: bool) -> Iter
         there = ", ".join(sorted(entry.name for entry in root.iterdir())[:5]) or "nothing"
         raise DataError(f"{root} has no folder 'train' of class folders; it has {there}")
     names = {
-        folder: [name for name in walk(root / folder) if kind_of(name)]
+        folder: {name: there for name, there in walk_links(root / folder) if kind_of(name)}
         for folder in _FOLDERS
         if (root / folder).is_dir()
     }
@@ -48,10 +48,10 @@ def list_items(media: str, annotations: tuple[str, ...], labelled: bool) -> Iter
     for folder, members in names.items():
         flat = sorted(name for name in members if "/" not in name)
         given = _classes_of_flat(root, folder, flat, annotations, classes) if labelled and flat else {}
-        for name in members:
+        for name, there in members.items():
             label = (name.split("/")[0] if "/" in name else given[name]) if labelled else None
             path = os.path.join(root, folder, name)
-            look = kind_of(name) == "video"
+            look = kind_of(name) == "video" or not there
             yield file_item(f"{folder}/{name}", path, label, _FOLDERS[folder], look)
 
 

@@ -69,7 +69,7 @@ def list_items(media: str, annotations: tuple[str, ...], labelled: bool) -> Iter
         for record, label in zip(range(len(source)), labels, strict=False):
             # Numbers of equal length come in their own order when names are sorted.
             item_name = f"{prefix}/{name}/{record:09d}"
-            yield MediaItem(item_name, kind, label, path, 0, official_split(name), record=record)
+            yield MediaItem(item_name, kind, label, path, None, official_split(name), record=record)
 
 
 def read_pictures(item: MediaItem) -> Sequence[bytes]:
