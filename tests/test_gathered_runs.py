@@ -48,6 +48,17 @@ def test_a_sweep_is_its_runs_and_not_their_tokenizers(tmp_path: pathlib.Path) ->
     assert len({run.name for run in gather([str(tmp_path)])[0]}) == 3, "names that come twice become paths"
 
 
+def test_a_rate_is_one_of_its_base(tmp_path: pathlib.Path) -> None:
+    """Runs whose learning rates don't compare are told apart by their recipes."""
+    mup = {"mup.enabled": True, "mup.base.d_model": 16, "mup.base.layers": 1}
+    for name, changes in {"standard": {}, "mup": mup, "other": {**mup, "mup.base.d_model": 8}}.items():
+        write_run(tmp_path / name, 32, 1, {10: 4.0}, {}, 10, **changes)
+    recipes = {run.name: run.recipe for run in gather([str(tmp_path)])[0]}
+    assert recipes["standard"] == f"10 steps of {BATCH} clips"
+    assert recipes["mup"] == f"10 steps of {BATCH} clips under muP with a base of d_model 16, layers 1"
+    assert len(set(recipes.values())) == 3
+
+
 def test_what_is_of_no_use_is_named(tmp_path: pathlib.Path) -> None:
     write_run(tmp_path / "good", 32, 1, {10: 4.0}, {}, 10)
     write_run(tmp_path / "tuned", 32, 1, {10: 4.0}, {}, 10, init_from="runs/before")

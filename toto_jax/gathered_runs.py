@@ -102,8 +102,7 @@ def _read(workdir: pathlib.Path, name: str) -> RunCurve:
         macs=work.flops / FLOPS_PER_MAC,
         steps=settings.train.steps,
         codes=_codes(settings),
-        recipe=f"{settings.train.steps:,} steps of {settings.train.batch_size:,} clips"
-        + (" under muP" if settings.mup.enabled else ""),
+        recipe=_recipe(settings),
         diverged=_diverged(workdir),
         held_out=held_out,
         step_P=step_P if held_out else training[0],
@@ -111,6 +110,15 @@ def _read(workdir: pathlib.Path, name: str) -> RunCurve:
         train_step_S=training[0],
         train_loss_S=training[1],
     )
+
+
+def _recipe(settings: Settings) -> str:
+    steps = f"{settings.train.steps:,} steps of {settings.train.batch_size:,} clips"
+    if not settings.mup.enabled:
+        return steps
+    # The same rate is another one with another base.
+    base = ", ".join(f"{key} {size}" for key, size in settings.mup.base.items() if size)
+    return f"{steps} under muP with a base of {base or 'its own size'}"
 
 
 def _codes(settings: Settings) -> str:
