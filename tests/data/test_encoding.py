@@ -1,4 +1,5 @@
 import contextlib
+import itertools
 import threading
 import time
 from collections.abc import Iterator
@@ -36,7 +37,7 @@ class Means:
 
 def ahead(decode, items, threads: int, room: int = 1000) -> Iterator:
     """Results are of one byte each."""
-    return decode_ahead(decode, items, threads, room, lambda result: 1)
+    return decode_ahead(decode, items, threads, room, lambda result: 1, lambda item: 2 * threads)
 
 
 def test_decoding_keeps_the_order_and_passes_rejections_on() -> None:
@@ -75,6 +76,21 @@ def test_decoding_runs_ahead_by_a_bounded_number() -> None:
     assert [next(stream)[0] for _ in range(2)] == [0, 1]
     stream.close()
     assert next(items) == 7  # the second result came when six more than the first had been asked for
+
+
+def test_how_far_ahead_depends_on_the_last_that_was_taken() -> None:
+    """Ten quick items, then slow ones: of quick ones four may be under way, and two once a slow one is among them."""
+    taken = []
+
+    def items() -> Iterator[int]:
+        for number in range(20):
+            taken.append(number)
+            yield number
+
+    stream = decode_ahead(
+        lambda number: iter([number]), items(), 1, 1000, lambda result: 1, lambda item: 4 if item < 10 else 2
+    )
+    assert [len(taken) - item for item, _ in itertools.islice(stream, 14)] == [4] * 7 + [4, 3, 2, 2, 2, 2, 2]
 
 
 def test_results_wait_in_bounded_room_but_never_for_ever() -> None:

@@ -21,6 +21,7 @@ from toto_jax.data.timeline import Timeline
 from toto_jax.errors import DataError
 from toto_jax.tokenizers.base import Tokenizer
 
+_END = object()
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -90,15 +91,17 @@ def decode_ahead(
     threads: int,
     room: int,
     size_of: Callable[[Result], int],
+    ahead: Callable[[Item], int],
 ) -> Iterator[tuple[Item, Iterator[Result]]]:
     """Yields (item, its results) in order while threads work on the next ones.
 
     Args:
       decode: what to do; what it raises is raised where its results are taken.
-      items: on what; taken one by one, at most twice as many as threads ahead of the one whose turn it is.
+      items: on what; taken one by one.
       threads: how many.
       room: bytes of results that may wait for their turn.
       size_of: bytes of a result.
+      ahead: how many items may be taken, and not yet given, once this one is the last of them; 1 or more.
     """
     pool = concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="decode")
     shared = _Room(room)
@@ -106,7 +109,10 @@ def decode_ahead(
     items = iter(items)
     try:
         while True:
-            for item in itertools.islice(items, 2 * threads - len(waiting)):
+            while not waiting or len(waiting) < ahead(waiting[-1][0]):
+                item = next(items, _END)
+                if item is _END:
+                    break
                 line = _Line(shared, size_of)
                 waiting.append((item, line))
                 pool.submit(line.fill, functools.partial(decode, item))

@@ -149,7 +149,13 @@ class Worker:
 
         decoders = Decoders(self._decoding)
         threads, room = self._decoding.children, int(self._decoding.buffer_gb * 2**30)
-        ahead = decode_ahead(cut, taken(), threads, room, lambda clip: clip.video_FHWC.nbytes)
+        # A batch's worth of images, so that no decoder waits while the batch before is encoded; of videos, which take
+        # longer, few: units that are taken early are nobody else's.
+        images, videos = max(2 * threads, self._clips.encode_batch * self._clips.frames), 2 * threads
+        ahead = decode_ahead(
+            cut, taken(), threads, room, lambda clip: clip.video_FHWC.nbytes,
+            lambda work: images if work[0].kind == "image" else videos,
+        )  # fmt: skip
         # Children end with the threads that started them, which are those of one pass.
         with contextlib.closing(decoders), contextlib.closing(ahead) as decoded:
             for plan, inputs in itertools.groupby(decoded, key=lambda pair: pair[0][0]):
