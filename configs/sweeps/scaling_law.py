@@ -9,8 +9,9 @@ clips, up to 250 to 750 billion tokens, and finds 7.32 C^-0.0378. The rate is 2^
 and so the base of muP is that sweep's: a rate means something only with its base. All checkpoints are kept, 60 of each
 size and about 23 GB each of a6. Not run by us at this size.
 
-`small` has five sizes of 71 thousand to 1.4 million parameters on procedural clips, 400 steps of 8 clips at a constant
-rate, so that each evaluation on the way is as good as a run that ends there.
+`small` has five sizes of 78 to 674 thousand parameters on procedural clips, the small ones trained for longer, as a
+frontier needs what they come to with much compute too. The rate is constant, so that each evaluation on the way is as
+good as a run that ends there: half of 2^-6, the best of `mup_lr.py:small`, whose rates fall to 0.
 """
 
 import pathlib
@@ -31,7 +32,14 @@ TABLE_15 = {
     "a5": (1536, 28),
     "a6": (1792, 32),
 }
-SMALL = {"s1": (32, 4), "s2": (48, 4), "s3": (64, 4), "s4": (96, 5), "s5": (128, 6)}
+# Name -> width, layers and steps.
+SMALL = {
+    "s1": (32, 4, 1200),
+    "s2": (40, 4, 1100),
+    "s3": (48, 4, 1000),
+    "s4": (64, 4, 800),
+    "s5": (96, 5, 600),
+}
 VARIANTS = ("", "small")
 RATE = 2.0**-7
 
@@ -45,9 +53,8 @@ def get_config(variant: str = "") -> ConfigDict:
     c.name = f"scaling law, {variant}".rstrip(", ")
     c.optimizer.learning_rate = c.optimizer.end_learning_rate = RATE
     if variant:
-        c.train.steps = 400
         c.checkpoint.every = 100
-        c.evals.validation_loss.every = 40
+        c.evals.validation_loss.every = 50
     else:
         c.train.steps = 300_000
         c.checkpoint.every = 5_000
@@ -59,9 +66,9 @@ def get_config(variant: str = "") -> ConfigDict:
 def members(variant: str, workdir: pathlib.Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yields (name, overrides) of each size."""
     if variant:
-        for name, (width, layers) in SMALL.items():
+        for name, (width, layers, steps) in SMALL.items():
             shape = sizes.llama(width, layers, mup_lr.SMALL_HEADS, mup_lr.SMALL_RATIO)
-            yield name, shape | mup_lr.prepared(workdir)
+            yield name, {**shape, **mup_lr.prepared(workdir), "train.steps": steps}
         return
     for name, (width, layers) in TABLE_15.items():
         yield name, sizes.llama(width, layers, mup_lr.HEADS)

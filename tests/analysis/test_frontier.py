@@ -20,6 +20,13 @@ def test_the_frontier_by_hand() -> None:
     assert found.loss_F.tolist() == [5, 4.5, 3, 2.9]
 
 
+def test_a_run_that_was_just_not_looked_at_leads_all_the_same() -> None:
+    """On logarithmic axes the small run is at 8 / sqrt(4) = 4 where the large one's first point is 5."""
+    small, large = points((1, 8), (16, 2), (30, 1.9)), points((4, 5), (20, 1.8), (40, 1))
+    found = frontier([small, large])
+    assert (found.run_F.tolist(), found.loss_F.tolist()) == ([0, 1], [2, 1.8])
+
+
 def test_one_point_of_each_run_is_enough() -> None:
     found = frontier([points((1, 4)), points((10, 3)), points((100, 2.5)), points((50, 3.5))])
     assert found.run_F.tolist() == [0, 1, 2]

@@ -79,7 +79,9 @@ def test_power_law_is_straight_on_log_axes():
 def test_a_logarithmic_axis_of_less_than_a_decade_names_its_numbers():
     narrow = texts(line_plot(X + 0.5, {"a": np.linspace(2.8, 5.6, 5)}, "x", "y", log_y=True))
     assert {"3", "3.6", "4.2", "4.8", "5.4"} <= set(narrow)
-    wide = texts(line_plot(X + 0.5, {"a": np.geomspace(2.8, 560, 5)}, "x", "y", log_y=True))
+    few = texts(line_plot(X + 0.5, {"a": np.geomspace(0.24, 6.8, 5)}, "x", "y", log_y=True))
+    assert {"0.5", "1", "2", "5"} <= set(few)
+    wide = texts(line_plot(X + 0.5, {"a": np.geomspace(2.8, 5600, 5)}, "x", "y", log_y=True))
     assert ["1", "0", "2"] in [word.split() for word in wide], "ten to the second"
 
 

@@ -1,7 +1,9 @@
 """The compute-efficient frontier: the least loss that any run has reached with so much compute or less.
 
-Of all measured points those are kept that none with as little compute undercuts. The run that holds the frontier
-changes on the way, from small ones to large ones. Kept is what lies from the last point before the first change to the
+Of all measured points those are kept that none with as little compute undercuts, and no run that was measured before
+and after so much compute: between its points a run is a line on logarithmic axes, or the first point of a large run
+would beat a small one that was just not looked at there. The run that holds the frontier changes on the way, from small
+ones to large ones. Kept is what lies from the last point before the first change to the
 first point after the last: before, only the smallest run leads, and after, only the largest, so nothing says that a run
 of another size would not do better there.
 
@@ -41,7 +43,8 @@ def frontier(curves: Sequence[Points]) -> Frontier:
     compute, loss = (np.concatenate(values) for values in zip(*curves, strict=True))
     order = np.lexsort((loss, compute))
     run, compute, loss = run[order], compute[order], loss[order]
-    leads = loss < np.minimum.accumulate(np.concatenate([[np.inf], loss[:-1]]))
+    between = np.array([_between(points, compute) for points in curves]).min(axis=0)
+    leads = (loss < np.minimum.accumulate(np.concatenate([[np.inf], loss[:-1]]))) & (loss <= between)
     run, compute, loss = run[leads], compute[leads], loss[leads]
     changes = np.flatnonzero(run[1:] != run[:-1])
     if not len(changes):
@@ -51,3 +54,11 @@ def frontier(curves: Sequence[Points]) -> Frontier:
         )
     kept = slice(changes[0], changes[-1] + 2)
     return Frontier(run[kept], compute[kept], loss[kept])
+
+
+def _between(points: Points, compute: np.ndarray) -> np.ndarray:
+    """Returns a run's loss between its points, a little above what rounding may take away; infinite outside of them."""
+    known = np.interp(
+        np.log(compute), np.log(points.compute_P), np.log(points.loss_P), left=np.inf, right=np.inf
+    )
+    return np.exp(known) * (1 + 1e-9)

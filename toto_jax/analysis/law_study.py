@@ -117,7 +117,7 @@ def study(curves: Sequence[Points], sizes: Sequence[int], budgets: int, draws: i
             if not laws[form].draws:
                 problems.append(
                     f"No interval for {form}: {len(np.unique(found.run_F))} runs hold the frontier, and an interval "
-                    f"wants {4 if floor else 3} or more."
+                    f"wants {5 if floor else 4} or more."
                 )
     except DataError as error:
         problems.append(str(error))
@@ -183,11 +183,12 @@ def _isoflop_laws(
 
 
 def _scatter(found: Frontier, law: PowerLaw, floor: bool) -> _Scatter | None:
-    """Returns how runs scatter around a law; None if no more of them hold the frontier than it has parameters."""
+    """Returns how runs scatter around a law; None if not two more of them hold the frontier than it has parameters: of
+    one degree of freedom Student's t has no variance, and intervals would be anything."""
     errors_F = law.log_errors(found.compute_F, found.loss_F)
     means = np.array([errors_F[found.run_F == run].mean() for run in np.unique(found.run_F)])
     degrees = len(means) - (3 if floor else 2)
-    return _Scatter(float(np.sqrt((means**2).sum() / degrees)), degrees) if degrees > 0 else None
+    return _Scatter(float(np.sqrt((means**2).sum() / degrees)), degrees) if degrees > 1 else None
 
 
 def _drawn(moved: Iterator[list[Points]], again: Callable[[Sequence[Points]], T]) -> list[T]:

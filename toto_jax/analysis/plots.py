@@ -21,8 +21,10 @@ INK = "#1f2430"
 _DOTS_PER_INCH = 96
 # Up to so many points each one is marked: readers see what was measured and what is only drawn between.
 _MARKED_POINTS = 33
-# From here on a logarithmic axis has powers of ten: its end over its start.
-_PLAIN_TICKS = 20.0
+# Up to here a logarithmic axis has round steps, and up to there 1, 2 and 5 of each decade: its end over its start.
+_ROUND_STEPS, _PLAIN_TICKS = 20.0, 1_000.0
+# Of plain numbers on an axis; larger and smaller ones are powers of ten.
+_PLAIN = (1e-3, 1e5)
 
 
 def line_plot(
@@ -181,10 +183,12 @@ def _dress(axes: Any, x_label: str, y_label: str, log_x: bool, log_y: bool) -> N
     axes.tick_params(which="both", length=0, color=INK, labelcolor=INK, pad=5)
     for axis, (low, high) in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
         axis.get_offset_text().set_color(INK)
-        if axis.get_scale() == "log" and high < _PLAIN_TICKS * low:
-            # Within a decade or so powers of ten name no point of the axis.
+        plain = high < _PLAIN_TICKS * low and _PLAIN[0] < low < high < _PLAIN[1]
+        if axis.get_scale() == "log" and (plain or high < _ROUND_STEPS * low):
+            # Within a decade or so powers of ten name no point of the axis, within a few hardly any.
             ticker = require("matplotlib.ticker", "train")
-            axis.set_major_locator(ticker.MaxNLocator(6))
+            few = high < _ROUND_STEPS * low
+            axis.set_major_locator(ticker.MaxNLocator(6) if few else ticker.LogLocator(subs=(1, 2, 5)))
             axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
             axis.set_minor_locator(ticker.NullLocator())
     for side in ("left", "right", "top"):

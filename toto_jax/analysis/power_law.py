@@ -15,6 +15,7 @@ _OUTLIER = 0.01
 # The floor is sought between nothing and nearly the least loss, from several shares of that.
 _STARTS = (0.0, 0.3, 0.6, 0.9)
 _MOST = 0.9999
+_LARGEST = 700.0  # logarithm of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +46,7 @@ def fit_power_law(
       start: a law near the one sought, for want of which several starts are tried.
 
     Raises:
-      DataError: if there are fewer different x than the law has parameters.
+      DataError: if there are fewer different x than the law has parameters, or it is as good as vertical.
     """
     wanted = 3 if floor else 2
     if len(np.unique(x_P)) < wanted:
@@ -75,6 +76,9 @@ def fit_power_law(
         if best is None or found.cost < best.cost:
             best = found
     height, slope = best.x[:2]
+    # Of 64-bit numbers.
+    if abs(height - slope * middle) > _LARGEST:
+        raise DataError(f"The law's exponent of {slope:.3g} is too steep for its factor to be a number")
     return PowerLaw(
         float(np.exp(height - slope * middle)), float(slope), float(best.x[2] * least) if floor else 0.0
     )
