@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from absl import flags
 
 from benchmarks.machine import describe
-from benchmarks.table import Row, page
+from benchmarks.table import Row, markdown, page
 from configs.comparison import PATCHES, TOKENIZERS
 from toto_jax.analysis.ngram_counts import count_ngrams, read_frames
 from toto_jax.command_line import run_command
@@ -37,21 +37,24 @@ _OUT = flags.DEFINE_string(
 _SEEDS = flags.DEFINE_integer("seeds", 3, "Seeds 0, 1, ...", lower_bound=1)
 _ONLY = flags.DEFINE_list("only", [], "Variants; all by default.")
 _OVERRIDES = flags.DEFINE_multi_string("set", [], "config.key=value for all runs.")
-_COLUMNS = {
+_CODES = {
     "psnr_db": "PSNR, dB",
     "ssim": "SSIM",
     "percent_codes_used": "codes used, %",
     "code_perplexity": "perplexity",
     "coverage_2": "2-gram coverage, %",
     "coverage_3": "3-gram coverage, %",
+}
+_MODEL = {
     "photos_loss": "loss, photos",
+    "photos_percent_below_unigram": "below frequencies, photos, %",
     "videos_loss": "loss, videos",
-    "photos_percent_below_copy": "below copy, photos, %",
+    "videos_percent_below_unigram": "below frequencies, videos, %",
     "videos_percent_below_copy": "below copy, videos, %",
     "attention_accuracy": "attention probe, %",
-    "attention_accuracy_random_weights": "of random weights",
+    "attention_accuracy_random_weights": "of random weights, %",
     "average_accuracy": "average probe, %",
-    "average_accuracy_random_weights": "of random weights, average",
+    "average_accuracy_random_weights": "of random weights, average, %",
 }
 
 
@@ -68,16 +71,22 @@ def compare() -> None:
     for seed in range(_SEEDS.value):
         for name in variants:
             measured.setdefault(name, []).append(_run(name, seed, out, media))
-    rows = [_row(name, runs) for name, runs in measured.items()]
+    codes, model = (
+        [
+            _row(name, runs, columns)
+            for name, runs in measured.items()
+            if any(key in runs[0] for key in columns)
+        ]
+        for columns in (_CODES, _MODEL)
+    )
     command = shlex.join(["python", *(part for part in sys.orig_argv[1:] if not part.startswith("--out"))])
     machine, date = describe(), datetime.date.today().isoformat()
-    notes = [
-        f"Mean ± standard deviation over {_SEEDS.value} seeds.",
+    seeds = f"Mean ± standard deviation over {_SEEDS.value} seeds."
+    losses = (
         "Losses are in nats a code, those of `patch` mean squared errors of normalised pixels: they compare only where "
-        'codes are the same. "Below copy" is the share below predicting the frame before.',
-        _about_classes(out),
-    ]
-    text = page(command, date, machine, rows, notes)
+        "codes are the same, hence what they are below code frequencies, and below copying the frame before."
+    )
+    text = f"{page(command, date, machine, codes, [seeds])}\n{markdown(model)}\n- {losses}\n- {_about_classes(out)}\n"
     (out / "comparison.json").write_text(json.dumps({"runs": measured, "machine": machine}, indent=1) + "\n")
     (out / "comparison.md").write_text(text)
     print(text)
@@ -180,9 +189,9 @@ def _numbers(workdir: pathlib.Path, evaluator: str) -> dict[str, float]:
     return {} if history is None else history.numbers
 
 
-def _row(name: str, runs: Sequence[Mapping[str, float]]) -> Row:
+def _row(name: str, runs: Sequence[Mapping[str, float]], columns: Mapping[str, str]) -> Row:
     row: dict[str, str | None] = {"tokenizer": name}
-    for key, column in _COLUMNS.items():
+    for key, column in columns.items():
         values = [run[key] for run in runs if key in run]
         row[column] = None
         if values:

@@ -15,9 +15,7 @@ _PEER = "position by position"
 
 
 def compare(bench: Bench) -> list[Row]:
-    positions, channels, chunks = (
-        (64, 8, (16, 64)) if bench.smoke else (1024, 2048, (16, 64, 256, 1024))
-    )
+    positions, channels, chunks = (64, 8, (16, 64)) if bench.smoke else (1024, 2048, (16, 64, 256, 1024))
     names = {_PEER: 0} | {f"chunks of {chunk}": chunk for chunk in chunks}
     for name, chunk in names.items():
         bench.add(
