@@ -48,7 +48,7 @@ def measure() -> None:
     for name, found in sweeps.items():
         (out / f"mup_transfer_{name}.svg").write_bytes(_plot(name, found))
     rows = [_sweep_row(name, found, width) for name, found in sweeps.items() for width in widths]
-    command = shlex.join(["python", *sys.orig_argv[1:]])
+    command = shlex.join(["python", *(part for part in sys.orig_argv[1:] if not part.startswith("--out"))])
     date, machine = datetime.date.today().isoformat(), describe()
     notes = [
         f"Slopes of log2 mean |x| over log2 width after 4 steps at a rate of 0.02, widths {', '.join(map(str, wide))}."
