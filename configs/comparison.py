@@ -14,6 +14,8 @@
 or patches of 4 x 4 pixels in all of them. The command that runs them all and makes the table:
 
   python -m benchmarks.comparison --photos=/path/to/photos --videos=/path/to/list --out=results
+
+docs/tokenizers.md has what came of it.
 """
 
 from ml_collections import ConfigDict
