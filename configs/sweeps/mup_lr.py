@@ -25,13 +25,9 @@ from configs.tokenizers import vqgan
 WIDTHS = (64, 128, 256, 512, 768, 1024, 1536)
 EXPONENTS = (-20, -18, *range(-16, 1))
 LAYERS, HEADS = 12, 16
-SMALL_WIDTHS, SMALL_EXPONENTS, SMALL_LAYERS, SMALL_HEADS, SMALL_RATIO = (
-    (32, 64, 128, 256),
-    range(-10, -3),
-    4,
-    4,
-    3,
-)
+SMALL_WIDTHS = (32, 64, 128, 256)
+SMALL_EXPONENTS = range(-10, -3)
+SMALL_LAYERS, SMALL_HEADS, SMALL_RATIO = 4, 4, 3
 # A rate that is the best here is one of these bases: who takes it over takes the base over too.
 BASE = sizes.base(WIDTHS[0], LAYERS, HEADS)
 SMALL_BASE = sizes.base(SMALL_WIDTHS[0], SMALL_LAYERS, SMALL_HEADS, SMALL_RATIO)
